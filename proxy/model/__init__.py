@@ -1,0 +1,1 @@
+"""Frozen values and field-wide vocabulary; no behaviour beyond arithmetic."""

@@ -1,0 +1,1 @@
+"""Shared-memory counters, their cuts, and what is rendered from them."""
