@@ -7,10 +7,12 @@ Every error that Headgate raises on purpose, as one tree.
     ├── SettingsError             the configuration is invalid (exit code 3, HTTP 422)
     ├── NotFoundError             no such service, rollout or decision (HTTP 404)
     ├── ConflictError             the phase does not allow the change (HTTP 409)
+    ├── RequestError              an admin request that is malformed or not allowed
     ├── StoreError                the embedded store is torn, foreign or locked
     │   └── StoreConflictError    somebody else saved a newer revision
     ├── TableError                a route table document that cannot be compiled
     ├── StartError                the process tree cannot start (address in use, limits)
+    ├── ChannelError              a process of the tree broke the message protocol
     └── AdminError                the admin API refused or cannot be reached
         └── AdminUnreachableError nobody answers there (exit code 4)
 
@@ -44,6 +46,20 @@ class ConflictError(HeadgateError):
     """The change is understood, but not allowed in the present phase."""
 
 
+class RequestError(HeadgateError):
+    """
+    An admin request that is malformed or not allowed, whatever the phase.
+
+    ``status`` is the HTTP status to answer (4xx or 503), ``reason`` one word
+    in CamelCase that programs may read.
+    """
+
+    def __init__(self, status: int, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.reason = reason
+
+
 class StoreError(HeadgateError):
     """The embedded store cannot be read or written."""
 
@@ -58,6 +74,10 @@ class TableError(HeadgateError):
 
 class StartError(HeadgateError):
     """The process tree cannot start, with the reason."""
+
+
+class ChannelError(HeadgateError):
+    """A message between the processes of the tree is too large or no message."""
 
 
 class AdminError(HeadgateError):
