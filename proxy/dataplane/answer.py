@@ -1,0 +1,273 @@
+"""
+Relaying an answer: head, then body, re-framed for the client.
+
+A decoded length stays a length, everything else becomes chunks for HTTP/1.1
+clients and ends with the connection for HTTP/1.0 ones (RFC 9112 section 6).
+An answer that was begun and cannot be completed ends the client's connection
+by a reset, so that it never looks whole.
+"""
+
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from proxy.dataplane import recorder, retry
+from proxy.http1.forward import response_head
+from proxy.http1.framing import ChunkedReader
+from proxy.http1.response import (
+    BY_CHUNKS,
+    BY_LENGTH,
+    NO_BODY,
+    UNTIL_CLOSE,
+    Response,
+)
+from proxy.model.vocabulary import FLAG_CODE_BASE, Flag
+
+if TYPE_CHECKING:
+    from proxy.dataplane.exchange import Exchange
+
+HEAD_BYTES_MAX: Final = 65_536
+"""A response head; twice what is taken of a request's, for large cookies."""
+
+INFORMATIONAL_MAX: Final = 16
+"""1xx answers relayed before one that is final."""
+
+SWITCHING: Final = 101
+FINAL_STATUS_MIN: Final = 200
+CHUNKED: Final = b"Transfer-Encoding: chunked"
+CLOSE: Final = b"Connection: close"
+PRIVATE: Final = b"Cache-Control: private"
+LAST_CHUNK: Final = b"0\r\n\r\n"
+
+
+def head(exchange: "Exchange", data: bytes) -> None:
+    """Take bytes until the final answer's head is whole, then begin it."""
+    if not exchange.first_s:
+        exchange.first_s = monotonic()
+    if exchange.held:
+        data = exchange.held + data
+        exchange.held = b""
+    while True:
+        end = data.find(b"\r\n\r\n")
+        if end < 0:
+            if len(data) > HEAD_BYTES_MAX:
+                exchange.fail(Flag.UPE)
+            else:
+                exchange.held = data
+            return
+        response = exchange.table.responses.parse(data[:end])
+        if response is None or end > HEAD_BYTES_MAX:
+            exchange.fail(Flag.UPE)
+            return
+        data = data[end + 4 :]
+        if response.status >= FINAL_STATUS_MIN:
+            _begin(exchange, response, data)
+            return
+        if not _informational(exchange, response, data) or not data:
+            return
+
+
+def _informational(exchange: "Exchange", response: Response, data: bytes) -> bool:
+    """Relay a 1xx answer (RFC 9110 section 15.2); False if all was taken."""
+    down = exchange.down
+    assert down is not None
+    if response.status == SWITCHING:
+        if not exchange.request.upgrade:
+            exchange.fail(Flag.UPE)
+        else:
+            _switch(exchange, response, data)
+        return False
+    exchange.informational += 1
+    if exchange.informational > INFORMATIONAL_MAX:
+        exchange.fail(Flag.UPE)
+        return False
+    if exchange.request.minor:
+        down.write(response_head(response, ()))
+    return True
+
+
+def _switch(exchange: "Exchange", response: Response, data: bytes) -> None:
+    """Turn the exchange into a tunnel (RFC 9110 section 7.8)."""
+    down = exchange.down
+    upstream = exchange.upstream
+    assert down is not None
+    assert upstream is not None
+    assert upstream.transport is not None
+    response.stream = True
+    exchange.response = response
+    exchange.status = response.status
+    recorder.answered(exchange, monotonic())
+    exchange.tunnel = exchange.head_sent = True
+    exchange.touch()
+    upgrade = b"Upgrade: " + (response.upgrade or exchange.request.upgrade)
+    fields = [b"Connection: Upgrade", upgrade, exchange.version.header]
+    down.write(response_head(response, fields) + data)
+    early = down.take_pending()
+    if early:
+        upstream.transport.write(early)
+    down.resume()
+
+
+def _begin(exchange: "Exchange", response: Response, data: bytes) -> None:
+    """Send the head on, with what is there of the body."""
+    exchange.response = response
+    if response.status >= recorder.ERROR_STATUS_MIN and retry.discard(
+        exchange, response.status
+    ):
+        return
+    exchange.status = response.status
+    request = exchange.request
+    kind = response.body(request.method)
+    exchange.answer_kind = kind
+    exchange.answer_left = response.length
+    exchange.head_sent = True
+    if not exchange.body_done or request.close:
+        exchange.close_after = True
+    added = _framing(exchange, response, kind)
+    if exchange.service.service.response_headers:
+        added.append(exchange.version.header)
+    if exchange.cookie:
+        added.append(exchange.cookie)
+        response.without(b"cache-control")
+        added.append(PRIVATE)
+    if not response.has_date:
+        added.append(b"Date: " + exchange.worker.date)
+    if exchange.close_after or exchange.worker.draining:
+        exchange.close_after = True
+        added.append(CLOSE)
+    if response.watched is not None:
+        exchange.worker.revision_seen(exchange, response.watched)
+    block = response_head(response, added)
+    if kind == NO_BODY:
+        _write(exchange, block)
+        complete(exchange, data)
+    elif data:
+        _relay(exchange, data, block)
+    else:
+        _write(exchange, block)
+        exchange.touch()
+
+
+def _framing(exchange: "Exchange", response: Response, kind: int) -> list[bytes]:
+    """Return the framing fields for the client."""
+    if kind == BY_LENGTH:
+        return [b"Content-Length: %d" % response.length]
+    if kind == NO_BODY:
+        if response.length >= 0 and response.status != 204:  # noqa: PLR2004 - RFC 9110 8.6
+            return [b"Content-Length: %d" % response.length]
+        return []
+    if kind == BY_CHUNKS:
+        exchange.answer_reader = ChunkedReader(framed=exchange.request.minor > 0)
+    if exchange.request.minor:
+        return [CHUNKED]
+    exchange.close_after = True
+    return []
+
+
+def more(exchange: "Exchange", data: bytes) -> None:
+    """Relay bytes after the head."""
+    exchange.touch()
+    if exchange.tunnel:
+        _write(exchange, data)
+    else:
+        _relay(exchange, data, b"")
+
+
+def _relay(exchange: "Exchange", data: bytes, block: bytes) -> None:
+    """Relay body bytes behind ``block``, the head if it is not out yet."""
+    kind = exchange.answer_kind
+    if kind == BY_LENGTH:
+        left = exchange.answer_left - len(data)
+        exchange.answer_left = left
+        if left > 0:
+            exchange.answer_bytes += len(data)
+            _write(exchange, block + data if block else data)
+            return
+        rest = b""
+        if left < 0:
+            data, rest = data[:left], data[left:]
+        exchange.answer_bytes += len(data)
+        _write(exchange, block + data if block else data)
+        complete(exchange, rest)
+    elif kind == BY_CHUNKS:
+        reader = exchange.answer_reader
+        assert reader is not None
+        out = reader.feed(data)
+        if out is None:
+            if block:
+                _write(exchange, block)
+            truncated(exchange, Flag.UPE)
+            return
+        exchange.answer_bytes += len(out)
+        _write(exchange, block + out)
+        if reader.done:
+            complete(exchange, reader.rest)
+    else:
+        exchange.answer_bytes += len(data)
+        if exchange.request.minor:
+            _write(exchange, b"%b%x\r\n%b\r\n" % (block, len(data), data))
+        else:
+            _write(exchange, block + data)
+
+
+def _write(exchange: "Exchange", data: bytes) -> None:
+    down = exchange.down
+    if down is not None and data:
+        down.write(data)
+
+
+def complete(exchange: "Exchange", rest: bytes) -> None:
+    """The answer ended: count it, and give both connections back."""
+    response = exchange.response
+    assert response is not None
+    recorder.answered(exchange, monotonic())
+    reusable = (
+        not rest
+        and not response.close
+        and exchange.body_done
+        and exchange.answer_kind != UNTIL_CLOSE
+        and not exchange.request.upgrade
+    )
+    upstream = exchange.upstream
+    if upstream is not None and response.keepalive_s >= 0:
+        upstream.keepalive_s = response.keepalive_s - 1
+    if exchange.stalled_from_s and upstream is not None and upstream.transport:
+        upstream.transport.resume_reading()
+    exchange.let_go(reusable=reusable)
+    down = exchange.down
+    close = exchange.close_after
+    lingering = not exchange.body_done
+    exchange.finish()
+    if down is not None:
+        down.exchange_done(close=close, lingering=lingering)
+
+
+def ended(exchange: "Exchange", *, clean: bool) -> None:
+    """The origin's connection ended before the answer did, or ended it."""
+    if exchange.tunnel:
+        down = exchange.down
+        exchange.let_go()
+        exchange.finish()
+        if down is not None:
+            if clean:
+                down.close()
+            else:
+                down.reset()
+    elif not exchange.head_sent:
+        exchange.fail(Flag.UC if clean else Flag.UR)
+    elif clean and exchange.answer_kind == UNTIL_CLOSE:
+        if exchange.request.minor:
+            _write(exchange, LAST_CHUNK)
+        complete(exchange, b"")
+    else:
+        truncated(exchange, Flag.UC if clean else Flag.UR)
+
+
+def truncated(exchange: "Exchange", flag: Flag) -> None:
+    """The answer was begun and cannot be completed: reset the client."""
+    down = exchange.down
+    recorder.attempt_failed(exchange, FLAG_CODE_BASE + flag, monotonic())
+    recorder.replied(exchange, exchange.status)
+    exchange.let_go()
+    exchange.finish()
+    if down is not None:
+        down.reset()

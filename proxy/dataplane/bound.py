@@ -1,0 +1,248 @@
+"""
+A route table tied to one worker: pools, counters' places, live state.
+
+The table itself is pure and is swapped as a whole; what lives longer than one
+table (pools, in-flight counts, fail-fast windows) is kept by name in ``Live``
+and found again by the next table, so a reload closes no connection.
+"""
+
+import ipaddress
+from collections.abc import Callable
+from typing import Final
+
+from proxy.dataplane.pool import Pool
+from proxy.http1.request import RequestParser
+from proxy.http1.response import ResponseParser
+from proxy.routing.decide import cookie_to_issue
+from proxy.routing.table import Endpoint, RouteTable, Service, Version
+from proxy.telemetry import layout
+
+RETRY_TOKENS_MAX: Final = 100.0
+"""Ten seconds of the fixed part of the retry budget (10/s)."""
+
+PoolKey = tuple[str, str, Endpoint, bool]
+"""Service, version, endpoint, and whether it is the mirror's."""
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class VersionState:
+    """
+    What a worker remembers of a version across tables.
+
+    ``outcomes`` holds a bit for each of the canary's last attempts (1 failed)
+    within ``epoch``; ``failures_*`` are (attempts, failed) at the ends of the
+    last two seconds; ``retry_tokens`` is the retry budget left.
+    """
+
+    __slots__ = (
+        "connect_failures",
+        "epoch",
+        "failures_before",
+        "failures_last",
+        "inflight",
+        "outcomes",
+        "outcomes_seen",
+        "retry_tokens",
+        "revision",
+        "routed_before",
+    )
+
+    def __init__(self) -> None:
+        self.inflight = 0
+        self.epoch = 0
+        self.outcomes = 0
+        self.outcomes_seen = 0
+        self.connect_failures = 0
+        self.failures_before = (0, 0)
+        self.failures_last = (0, 0)
+        self.retry_tokens = RETRY_TOKENS_MAX
+        self.routed_before = 0
+        self.revision = b""
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Forget outcomes: those of another weight are no reason to trip."""
+        self.epoch = epoch
+        self.outcomes = 0
+        self.outcomes_seen = 0
+        self.connect_failures = 0
+
+
+class BoundVersion:
+    """A version with its pools and the offset of its cell in the region."""
+
+    __slots__ = (
+        "cell",
+        "header",
+        "index",
+        "is_canary",
+        "is_stable",
+        "name",
+        "pools",
+        "revision_header",
+        "seen",
+        "state",
+    )
+
+    def __init__(
+        self, version: Version, service: Service, state: VersionState, pools: list[Pool]
+    ) -> None:
+        self.name = version.name
+        self.index = version.index
+        self.state = state
+        self.pools = pools
+        self.cell = layout.cell_offset(version.cell)
+        self.seen = version.seen * layout.SEEN_WORDS * 4
+        self.header = b"x-headgate-version: " + version.name.encode()
+        self.is_canary = service.canary == version.index
+        self.is_stable = service.stable == version.index
+        self.revision_header = version.revision_header
+
+
+class BoundService:
+    """A service with its versions and the offsets of its words."""
+
+    __slots__ = (
+        "base",
+        "canary",
+        "control_cell",
+        "counts_evidence",
+        "issue",
+        "mirror_cell",
+        "mirror_pools",
+        "name",
+        "region",
+        "routes",
+        "service",
+        "stable",
+        "timeouts",
+        "versions",
+    )
+
+    def __init__(
+        self,
+        service: Service,
+        versions: list[BoundVersion],
+        mirror_pools: list[list[Pool]],
+    ) -> None:
+        self.service = service
+        self.mirror_pools = mirror_pools
+        self.name = service.name
+        self.versions = versions
+        self.base = layout.service_base(service.slot)
+        self.region = layout.REGION_SERVICES + (
+            service.slot * layout.REGION_SERVICE_WORDS
+        )
+        self.control_cell = layout.cell_offset(service.control_cell)
+        self.mirror_cell = layout.cell_offset(service.mirror_cell)
+        self.routes = service.routes if service.routes.count else None
+        self.timeouts = service.timeouts
+        self.issue = cookie_to_issue(service)
+        self.stable = None if service.stable is None else versions[service.stable]
+        self.canary = None if service.canary is None else versions[service.canary]
+        self.counts_evidence = self.stable is not None and self.canary is not None
+
+
+class BoundTable:
+    """All that a request reads; it keeps the one that it started with."""
+
+    __slots__ = (
+        "by_slot",
+        "parser",
+        "responses",
+        "services",
+        "table",
+        "trusted",
+    )
+
+    def __init__(self, table: RouteTable, live: "Live") -> None:
+        self.table = table
+        self.services = {service.name: live.bind(service) for service in table.services}
+        self.parser = RequestParser(
+            table.watched,
+            target_bytes_max=table.limits.target,
+            fields_max=table.limits.fields,
+        )
+        self.responses = ResponseParser(
+            version.revision_header
+            for service in table.services
+            for version in service.versions
+            if version.revision_header
+        )
+        self.trusted: tuple[Network, ...] = tuple(
+            ipaddress.ip_network(network, strict=False)
+            for network in table.trusted_proxies
+        )
+
+    def is_trusted(self, address: str) -> bool:
+        """Whether a peer's X-Forwarded-* are believed."""
+        if not self.trusted:
+            return False
+        try:
+            peer = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(peer in network for network in self.trusted)
+
+
+class Live:
+    """Pools and version states by name, across tables."""
+
+    def __init__(self, new_pool: Callable[[Endpoint], Pool]) -> None:
+        self._new_pool = new_pool
+        self._states: dict[tuple[str, str], VersionState] = {}
+        self._pools: dict[PoolKey, Pool] = {}
+
+    def bind(self, service: Service) -> BoundService:
+        """Tie a service to the pools and states that its versions have."""
+        versions = [
+            BoundVersion(
+                version,
+                service,
+                self._states.setdefault((service.name, version.name), VersionState()),
+                self._pools_of(service, version, mirror=False),
+            )
+            for version in service.versions
+        ]
+        mirrors: list[list[Pool]] = []
+        if service.mirror is not None:
+            mirrors = [
+                self._pools_of(service, version, mirror=True)
+                for version in service.versions
+            ]
+        return BoundService(service, versions, mirrors)
+
+    def _pools_of(
+        self, service: Service, version: Version, *, mirror: bool
+    ) -> list[Pool]:
+        pools = []
+        for endpoint in version.endpoints:
+            key = (service.name, version.name, endpoint, mirror)
+            pool = self._pools.get(key)
+            if pool is None:
+                pool = self._pools[key] = self._new_pool(endpoint)
+            pool.idle_s_max = service.timeouts.upstream_keepalive
+            pool.connect_s_max = service.timeouts.connect
+            pools.append(pool)
+        return pools
+
+    def forget(self, table: RouteTable) -> list[Pool]:
+        """Drop what ``table`` no longer names; return the pools to close."""
+        states: set[tuple[str, str]] = set()
+        pools: set[PoolKey] = set()
+        for service in table.services:
+            for version in service.versions:
+                states.add((service.name, version.name))
+                for endpoint in version.endpoints:
+                    pools.add((service.name, version.name, endpoint, False))
+                    if service.mirror is not None:
+                        pools.add((service.name, version.name, endpoint, True))
+        gone = [key for key in self._pools if key not in pools]
+        for name in [key for key in self._states if key not in states]:
+            del self._states[name]
+        return [self._pools.pop(key) for key in gone]
+
+    @property
+    def pools(self) -> list[Pool]:
+        """Every pool there is."""
+        return list(self._pools.values())

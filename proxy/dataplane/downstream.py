@@ -1,0 +1,353 @@
+"""
+One client connection: heads in, answers out, one exchange at a time.
+
+Pipelined requests wait here and are answered in order. Closing is designed: an
+error answer lingers, so that unread input does not destroy it by a reset; a cut
+answer is reset; every close has a deadline (RFC 9112 section 9.6).
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Final, cast
+
+from proxy.dataplane import heads, replies
+from proxy.dataplane.route import route
+from proxy.dataplane.upstream import WRITE_HIGH_BYTES, WRITE_LOW_BYTES, reset
+from proxy.http1.request import (
+    BAD_FIELD,
+    LARGE_HEAD,
+    LONG_TARGET,
+    SLOW_HEAD,
+    Refusal,
+    Request,
+)
+from proxy.model.vocabulary import Rejection
+from proxy.telemetry.layout import R_REJECTED
+
+if TYPE_CHECKING:
+    from proxy.dataplane.exchange import Exchange
+    from proxy.dataplane.worker import Worker
+
+NEVER: Final = float("inf")
+
+PENDING_BYTES_MAX: Final = 65_536
+"""Input held while a request is being answered; then reading pauses."""
+LINGER_BYTES_MAX: Final = 65_536
+"""Input discarded after an answer that ends the connection."""
+LINGER_S: Final = 2.0
+CLOSE_S: Final = 5.0
+"""A closing connection whose peer does not read is cut after this."""
+LEADING_CRLF_MAX: Final = 2
+"""Empty lines skipped before a request line (RFC 9112 section 2.2)."""
+
+OVERLOADED = Refusal(
+    503, Rejection.OVERLOAD, "too_many_connections", "too many connections are open"
+)
+NO_ROUTE = Refusal(404, Rejection.NO_ROUTE, "no_route", "no service matches")
+
+
+class Downstream(asyncio.BufferedProtocol):
+    """The protocol of one client connection; see the module."""
+
+    __slots__ = (
+        "_buffer",
+        "_discarded",
+        "_paused",
+        "_skipped",
+        "address",
+        "closing",
+        "deadline_s",
+        "ended",
+        "exchange",
+        "peer_fields",
+        "pending",
+        "slot",
+        "transport",
+        "trusted",
+        "worker",
+    )
+
+    def __init__(self, worker: "Worker") -> None:
+        self.worker = worker
+        self._buffer = worker.buffer
+        self.transport: asyncio.Transport | None = None
+        self.exchange: Exchange | None = None
+        self.pending = b""
+        self.address = b""
+        self.peer_fields = b""
+        self.trusted = False
+        self.deadline_s = NEVER
+        self.slot = 0
+        self.closing = False
+        self.ended = False
+        self._paused = False
+        self._discarded = 0
+        self._skipped = 0
+
+    # --- what the event loop says ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection, or refuse it over the limit."""
+        self.transport = transport = cast("asyncio.Transport", transport)
+        transport.set_write_buffer_limits(WRITE_HIGH_BYTES, WRITE_LOW_BYTES)
+        peer = transport.get_extra_info("peername")
+        address = peer[0] if isinstance(peer, tuple) else "unix"
+        worker = self.worker
+        self.address = address.encode()
+        self.trusted = worker.table.is_trusted(address)
+        self.peer_fields = heads.peer_fields(self.address)
+        worker.connections += 1
+        self.deadline_s = worker.now_s + worker.head_s
+        worker.wheel.place(self, worker.now_s)
+        if worker.connections > worker.table.table.limits.connections:
+            self.refuse(OVERLOADED)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's
+        """Lend the worker's one read buffer for one read."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take bytes: a head, a body, a tunnel's, or what is discarded."""
+        data = self._buffer[:nbytes].tobytes()
+        exchange = self.exchange
+        if exchange is None:
+            if self.closing:
+                self._discard(nbytes)
+                return
+            if self.pending:
+                data = self.pending + data
+                self.pending = b""
+            self._serve(data)
+        elif exchange.tunnel:
+            exchange.touch()
+            if exchange.upstream is not None and exchange.upstream.transport:
+                exchange.upstream.transport.write(data)
+        elif not exchange.body_done:
+            rest = exchange.take_body(data)
+            if rest:
+                self.pending += rest
+        else:
+            self.pending += data
+            if len(self.pending) > PENDING_BYTES_MAX:
+                self.pause()
+
+    def eof_received(self) -> bool:
+        """Take a FIN; a request that is being answered still gets its answer."""
+        self.ended = True
+        exchange = self.exchange
+        if exchange is None:
+            return False
+        if exchange.tunnel:
+            upstream = exchange.upstream
+            if upstream is not None and upstream.transport is not None:
+                upstream.transport.write_eof()
+            return True
+        return exchange.body_done
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
+        """Tell the exchange, leave the books, break every cycle."""
+        self.worker.connections -= 1
+        self.worker.wheel.remove(self)
+        self.transport = None
+        self.pending = b""
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.client_lost()
+
+    def pause_writing(self) -> None:
+        """The client does not read: the origin waits."""
+        if self.exchange is not None:
+            self.exchange.client_full()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        if self.exchange is not None:
+            self.exchange.client_ready()
+
+    # --- requests ---
+
+    def _serve(self, data: bytes) -> None:
+        """Start the request at the front of ``data``; hold what is behind it."""
+        while data:
+            if data[:2] == b"\r\n" and self._skipped < LEADING_CRLF_MAX:
+                self._skipped += 1
+                data = data[2:]
+                continue
+            end = data.find(b"\r\n\r\n")
+            head_bytes_max = self.worker.table.table.limits.head
+            if end < 0 or end > head_bytes_max:
+                self._partial(data, end, head_bytes_max)
+                return
+            table = self.worker.table
+            request = table.parser.parse(data[:end])
+            if isinstance(request, Refusal):
+                self.refuse(request)
+                return
+            self._skipped = 0
+            self._begin(request, data[end + 4 :])
+            if self.exchange is not None or self.closing:
+                return
+            data, self.pending = self.pending, b""
+
+    def _partial(self, data: bytes, end: int, head_bytes_max: int) -> None:
+        """Wait for the rest of a head, for a bounded time and size."""
+        line_end = data.find(b"\r\n")
+        limits = self.worker.table.table.limits
+        if line_end < 0 and len(data) > limits.target + 64:
+            self.refuse(LONG_TARGET)
+        elif end > head_bytes_max or len(data) > head_bytes_max:
+            self.refuse(LARGE_HEAD)
+        elif data.count(b"\n") != data.count(b"\r\n"):
+            self.refuse(BAD_FIELD)
+        else:
+            if not self.pending and self.deadline_s != NEVER:
+                self._hurry(self.worker.head_s)
+            self.pending = data
+
+    def _begin(self, request: Request, rest: bytes) -> None:
+        """Route a request and start its exchange."""
+        worker = self.worker
+        table = worker.table
+        service = table.table.match(request.hostname, request.path)
+        self.pending = rest
+        if service is None:
+            worker.words[R_REJECTED + Rejection.NO_ROUTE] += 1
+            close = request.close or request.has_body
+            self.reply(404, NO_ROUTE.reason, NO_ROUTE.detail, close=close)
+            return
+        exchange = route(self, table, table.services[service.name], request)
+        self.exchange = exchange
+        self.deadline_s = NEVER
+        if rest and not exchange.body_done:
+            self.pending = b""
+            self.pending = exchange.take_body(rest)
+            if self.closing:
+                return
+        exchange.start()
+
+    def _resume(self) -> None:
+        """Go on with pipelined input; runs from the loop, never recursively."""
+        if self.exchange is None and self.pending and not self.closing:
+            data, self.pending = self.pending, b""
+            self._serve(data)
+
+    def take_pending(self) -> bytes:
+        """Hand over input held back, when a tunnel begins."""
+        data, self.pending = self.pending, b""
+        return data
+
+    # --- answers ---
+
+    def write(self, data: bytes) -> None:
+        """Write bytes of an answer."""
+        if self.transport is not None:
+            self.transport.write(data)
+
+    def reply(
+        self,
+        status: int,
+        reason: str,
+        detail: str,
+        *,
+        close: bool,
+        fields: tuple[bytes, ...] = (),
+    ) -> None:
+        """Answer with problem details of our own."""
+        close = close or self.worker.draining
+        self.write(
+            replies.problem(
+                status,
+                reason,
+                detail,
+                close=close,
+                fields=fields,
+                date=self.worker.date,
+            )
+        )
+        self.exchange_done(close=close, lingering=close)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer a request that is not forwarded, and end the connection."""
+        self.worker.words[R_REJECTED + refusal.rejection] += 1
+        self.pending = b""
+        self.exchange = None
+        self.reply(refusal.status, refusal.reason, refusal.detail, close=True)
+
+    def exchange_done(self, *, close: bool, lingering: bool = False) -> None:
+        """Go on to the next request, or end the connection."""
+        self.exchange = None
+        if self.transport is None:
+            return
+        if close or self.ended:
+            if lingering or self.pending:
+                self._linger()
+            else:
+                self.close()
+            return
+        self.deadline_s = self.worker.now_s + self.worker.keepalive_s
+        if self._paused:
+            self.resume()
+        if self.pending:
+            self.worker.loop.call_soon(self._resume)
+
+    # --- reading, waiting, closing ---
+
+    def pause(self) -> None:
+        """Stop reading from the client."""
+        if self.transport is not None and not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read from the client again."""
+        if self.transport is not None and self._paused:
+            self._paused = False
+            self.transport.resume_reading()
+
+    def _hurry(self, limit_s: float) -> None:
+        """Set a deadline that is earlier than the one before."""
+        now_s = self.worker.now_s
+        self.deadline_s = now_s + limit_s
+        self.worker.wheel.place(self, now_s)
+
+    def expired(self) -> None:
+        """Act on a passed deadline."""
+        if self.closing:
+            self.abort()
+        elif self.pending:
+            self.refuse(SLOW_HEAD)
+        elif self.exchange is None:
+            self.close()
+
+    def _linger(self) -> None:
+        """End our side, and discard input for a bounded time and size."""
+        self.closing = True
+        self.pending = b""
+        self.resume()
+        if self.transport is not None:
+            self.transport.write_eof()
+            self._hurry(LINGER_S)
+            if self.ended:
+                self.close()
+
+    def _discard(self, nbytes: int) -> None:
+        self._discarded += nbytes
+        if self._discarded > LINGER_BYTES_MAX:
+            self.close()
+
+    def close(self) -> None:
+        """End the connection when everything is written, or after a time."""
+        self.closing = True
+        if self.transport is not None:
+            self._hurry(CLOSE_S)
+            self.transport.close()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def reset(self) -> None:
+        """End the connection so that a cut answer never looks whole."""
+        self.closing = True
+        if self.transport is not None:
+            reset(self.transport)

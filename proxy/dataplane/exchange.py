@@ -1,0 +1,437 @@
+"""
+One request and its answer: attempts, relays, and what ends them.
+
+An exchange belongs to one client connection and holds at most one origin
+connection at a time. It never raises towards a protocol: every failure is an
+outcome that is counted, and then either tried again, or answered, or ends the
+client's connection by a reset. How an answer is relayed is in ``answer``; when
+an attempt may be made again is in ``retry``.
+"""
+
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from proxy.dataplane import answer, heads, mirror, recorder, retry
+from proxy.dataplane.pool import Pool, least_loaded
+from proxy.dataplane.upstream import Upstream
+from proxy.http1.forward import request_head
+from proxy.http1.framing import ChunkedReader
+from proxy.http1.request import BAD_CHUNK, LARGE_BODY, SLOW_HEAD, Refusal, Request
+from proxy.http1.response import Response
+from proxy.model.vocabulary import FLAG_CODE_BASE, Flag
+
+if TYPE_CHECKING:
+    from proxy.dataplane.bound import BoundService, BoundTable, BoundVersion
+    from proxy.dataplane.downstream import Downstream
+
+NEVER: Final = float("inf")
+
+FRESH_S_MAX: Final = 1.0
+"""A request that must not be sent twice takes a connection idle for less."""
+
+REPLIES: Final = {
+    Flag.UF: (503, "upstream_connect_failure", "the upstream refused the connection"),
+    Flag.UCT: (503, "upstream_connect_timeout", "the upstream could not be reached"),
+    Flag.UH: (503, "no_healthy_upstream", "no upstream endpoint is available"),
+    Flag.UO: (503, "upstream_overflow", "too many requests are in flight"),
+    Flag.UC: (502, "upstream_closed", "the upstream ended the connection early"),
+    Flag.UR: (502, "upstream_reset", "the upstream reset the connection"),
+    Flag.UPE: (502, "upstream_protocol_error", "the upstream's answer is malformed"),
+    Flag.UT: (504, "upstream_timeout", "the upstream did not answer in time"),
+}
+"""What the client is told when an attempt failed with a flag."""
+
+
+class Exchange:
+    """See the module; times are seconds of the monotonic clock."""
+
+    __slots__ = (
+        "answer_bytes",
+        "answer_kind",
+        "answer_left",
+        "answer_reader",
+        "attempts",
+        "body_bytes",
+        "body_done",
+        "body_left",
+        "body_reader",
+        "close_after",
+        "connecting",
+        "cookie",
+        "deadline_s",
+        "down",
+        "early",
+        "epoch",
+        "evidence",
+        "first_s",
+        "head_sent",
+        "held",
+        "informational",
+        "judged",
+        "mirrored",
+        "pool",
+        "replay",
+        "request",
+        "response",
+        "route",
+        "sent_s",
+        "service",
+        "shielded",
+        "stalled_from_s",
+        "stalled_s",
+        "started_s",
+        "status",
+        "table",
+        "tracing",
+        "tunnel",
+        "unit",
+        "upstream",
+        "upstream_stalled",
+        "version",
+        "worker",
+    )
+
+    def __init__(
+        self,
+        down: "Downstream",
+        table: "BoundTable",
+        service: "BoundService",
+        request: Request,
+    ) -> None:
+        self.down: Downstream | None = down
+        self.worker = down.worker
+        self.table = table
+        self.service = service
+        self.request = request
+        self.version: BoundVersion = service.versions[0]
+        self.route = 0
+        self.epoch = 0
+        self.evidence = 0
+        self.judged = False
+        self.unit = b""
+        self.tracing = b""
+        self.cookie = b""
+        self.attempts = 0
+        self.shielded = False
+        self.pool: Pool | None = None
+        self.upstream: Upstream | None = None
+        self.connecting = False
+        self.upstream_stalled = False
+        self.body_left = max(request.length, 0)
+        self.body_reader = ChunkedReader(framed=True) if request.chunked else None
+        self.body_done = not request.chunked and self.body_left == 0
+        self.body_bytes = 0
+        self.early = b""
+        self.replay: bytes | None = b""
+        self.mirrored: mirror.MirrorLeg | None = None
+        self.started_s = 0.0
+        self.sent_s = 0.0
+        self.first_s = 0.0
+        self.stalled_s = 0.0
+        self.stalled_from_s = 0.0
+        self.deadline_s = NEVER
+        self.held = b""
+        self.informational = 0
+        self.response: Response | None = None
+        self.answer_kind = 0
+        self.answer_left = 0
+        self.answer_reader: ChunkedReader | None = None
+        self.answer_bytes = 0
+        self.head_sent = False
+        self.close_after = False
+        self.tunnel = False
+        self.status = 0
+
+    # --- attempts ---
+
+    def start(self) -> None:
+        """Count the request and make the first attempt."""
+        self.started_s = monotonic()
+        self.worker.active.add(self)
+        self.tracing = heads.tracing_fields(self.request, self.worker.chance)
+        recorder.routed(self)
+        if self.service.service.mirror is not None:
+            mirror.offer(self)
+        self.attempt()
+
+    def attempt(self) -> None:
+        """Send the request to an endpoint of the present version."""
+        self.attempts += 1
+        version = self.version
+        state = version.state
+        pools = version.pools
+        state.inflight += 1
+        if state.inflight > self.table.table.limits.inflight_per_version or not pools:
+            self.pool = None
+            self.fail(Flag.UO if pools else Flag.UH)
+            return
+        pool = least_loaded(pools, self.worker.chance)
+        pool.active += 1
+        self.pool = pool
+        idempotent = self.request.method in retry.IDEMPOTENT
+        upstream = pool.take(fresh_s_max=None if idempotent else FRESH_S_MAX)
+        if upstream is not None:
+            self._send(upstream, pool)
+            return
+        self.connecting = True
+        self.deadline_s = self.first_byte_deadline_s()
+        if not self.body_done and self.down is not None:
+            self.down.pause()
+        pool.connect(self)
+
+    def connected(self, upstream: Upstream) -> bool:
+        """Use a new connection; False if the exchange went on without it."""
+        if not self.connecting or upstream.pool is not self.pool:
+            return False
+        self.connecting = False
+        self._send(upstream, upstream.pool)
+        if self.down is not None:
+            self.down.resume()
+        return True
+
+    def connect_failed(self, flag: Flag) -> None:
+        """Learn that the endpoint could not be reached."""
+        if self.connecting:
+            self.fail(flag)
+
+    def _send(self, upstream: Upstream, pool: Pool) -> None:
+        """Write the head and what is there of the body."""
+        transport = upstream.transport
+        assert transport is not None
+        self.upstream = upstream
+        upstream.leg = self
+        upstream.used += 1
+        head = self._head(pool)
+        body = self.early if self.attempts == 1 else self.replay
+        self.early = b""
+        transport.write(head + body if body else head)
+        if self.body_done:
+            self._sent()
+        else:
+            self.deadline_s = self._idle_deadline_s()
+
+    def _head(self, pool: Pool) -> bytes:
+        request = self.request
+        host = self.service.service.host
+        if host != "preserve":
+            literal = pool.authority if host == "endpoint" else host.encode()
+            heads.with_host(request, literal)
+        elif not request.host:
+            heads.with_host(request, pool.authority)
+            request.host = pool.authority
+        down = self.down
+        assert down is not None
+        if down.trusted:
+            forwarding = heads.trusted_fields(request, down.address)
+        else:
+            forwarding = b"%b\r\nX-Forwarded-Host: %b" % (
+                down.peer_fields,
+                request.host,
+            )
+        return request_head(
+            request,
+            heads.body_fields(request)
+            + heads.connection_fields(request)
+            + forwarding
+            + heads.tracing_fields(request, self.worker.chance),
+        )
+
+    def _sent(self) -> None:
+        """The last byte of the request was sent: the clocks of the answer run."""
+        self.sent_s = now_s = monotonic()
+        attempt_s = self.service.timeouts.attempt
+        deadline_s = self.first_byte_deadline_s()
+        if attempt_s is not None and now_s + attempt_s < deadline_s:
+            deadline_s = now_s + attempt_s
+        self.deadline_s = deadline_s
+
+    def first_byte_deadline_s(self) -> float:
+        """Return until when any attempt's first byte must have come."""
+        limit_s = self.service.timeouts.first_byte
+        if limit_s is None:
+            return NEVER
+        return (self.sent_s or self.started_s) + limit_s
+
+    def _idle_deadline_s(self) -> float:
+        limit_s = self.service.timeouts.stream_idle
+        return NEVER if limit_s is None else self.worker.now_s + limit_s
+
+    def touch(self) -> None:
+        """Bytes moved: put the idle deadline off."""
+        timeouts = self.service.timeouts
+        limit_s = timeouts.tunnel if self.tunnel else timeouts.stream_idle
+        self.deadline_s = NEVER if limit_s is None else self.worker.now_s + limit_s
+
+    def let_go(self, *, reusable: bool = False) -> None:
+        """Give the attempt's connection and places back."""
+        upstream, self.upstream = self.upstream, None
+        self.connecting = False
+        if upstream is not None:
+            if reusable:
+                upstream.release()
+            else:
+                upstream.close()
+        if self.pool is not None:
+            self.pool.active -= 1
+            self.pool = None
+        self.version.state.inflight -= 1
+
+    def fail(self, flag: Flag) -> None:
+        """End an attempt without an answer: again, or tell the client."""
+        recorder.attempt_failed(self, FLAG_CODE_BASE + flag, monotonic())
+        self.let_go()
+        if retry.again(self, flag):
+            return
+        status, reason, detail = REPLIES[flag]
+        recorder.replied(self, status)
+        self._reply(status, reason, detail)
+
+    def _reply(self, status: int, reason: str, detail: str) -> None:
+        self.status = status
+        down = self.down
+        close = not self.body_done
+        self.finish()
+        if down is not None:
+            fields = (self.version.header,)
+            down.reply(status, reason, detail, close=close, fields=fields)
+
+    def finish(self) -> None:
+        """Leave the worker's books; the connections are somebody else's now."""
+        self.worker.active.discard(self)
+        self.deadline_s = NEVER
+        if self.worker.access_log is not None:
+            self.worker.access_log.note(self)
+        down, self.down = self.down, None
+        if down is not None:
+            down.exchange = None
+
+    # --- the request's body ---
+
+    def take_body(self, data: bytes) -> bytes:
+        """Send body bytes on; return what lies behind the body's end."""
+        rest = b""
+        if self.body_reader is not None:
+            out = self.body_reader.feed(data)
+            if out is None:
+                self.refuse(BAD_CHUNK)
+                return b""
+            if self.body_reader.done:
+                self.body_done = True
+                rest = self.body_reader.rest
+        else:
+            out = data
+            if len(data) >= self.body_left:
+                out, rest = data[: self.body_left], data[self.body_left :]
+                self.body_done = True
+            self.body_left -= len(out)
+        self.body_bytes += len(out)
+        body_bytes_max = self.table.table.limits.body
+        if body_bytes_max is not None and self.body_bytes > body_bytes_max:
+            self.refuse(LARGE_BODY)
+            return b""
+        self._forward_body(out)
+        return rest
+
+    def _forward_body(self, out: bytes) -> None:
+        if self.replay is not None:
+            if self.body_bytes <= retry.REPLAY_BYTES_MAX:
+                self.replay += out
+            else:
+                self.replay = None
+        upstream = self.upstream
+        if upstream is None:
+            self.early += out
+        elif upstream.transport is not None:
+            upstream.transport.write(out)
+            if self.body_done:
+                self._sent()
+            else:
+                self.deadline_s = self._idle_deadline_s()
+        if self.body_done and self.mirrored is not None:
+            self.mirrored.body_complete(self.replay)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """End the exchange because of what the client sent."""
+        down = self.down
+        if self.attempts:
+            recorder.client_gone(self, Flag.DPE, monotonic())
+            self.let_go()
+        self.finish()
+        if down is not None:
+            if self.head_sent:
+                down.reset()
+            else:
+                down.refuse(refusal)
+
+    # --- what the origin's connection says (see upstream.Leg) ---
+
+    def upstream_data(self, data: bytes) -> None:
+        """Take bytes of the answer."""
+        if self.head_sent:
+            answer.more(self, data)
+        else:
+            answer.head(self, data)
+
+    def upstream_ended(self, *, clean: bool) -> None:
+        """Learn that the origin will send no more."""
+        answer.ended(self, clean=clean)
+
+    def upstream_full(self) -> None:
+        """Stop reading from the client until the origin reads again."""
+        self.upstream_stalled = True
+        if self.down is not None:
+            self.down.pause()
+
+    def upstream_ready(self) -> None:
+        """Read from the client again."""
+        self.upstream_stalled = False
+        if self.down is not None:
+            self.down.resume()
+
+    # --- what the client's connection says ---
+
+    def client_full(self) -> None:
+        """Stop reading from the origin until the client reads again."""
+        self.stalled_from_s = monotonic()
+        limit_s = self.service.timeouts.send
+        self.deadline_s = NEVER if limit_s is None else self.stalled_from_s + limit_s
+        if self.upstream is not None and self.upstream.transport is not None:
+            self.upstream.transport.pause_reading()
+
+    def client_ready(self) -> None:
+        """Read from the origin again; the time held up is not its own."""
+        if self.stalled_from_s:
+            self.stalled_s += monotonic() - self.stalled_from_s
+            self.stalled_from_s = 0.0
+        self.touch()
+        if self.upstream is not None and self.upstream.transport is not None:
+            self.upstream.transport.resume_reading()
+
+    def client_lost(self) -> None:
+        """The client hung up: nobody's fault, and nothing left to do."""
+        self.down = None
+        if not self.tunnel:
+            recorder.client_gone(self, Flag.DC, monotonic())
+        self.let_go()
+        self.finish()
+
+    def timed_out(self) -> None:
+        """Act on a passed deadline; what it means depends on who is waited for."""
+        down = self.down
+        if self.tunnel or down is None:
+            self.let_go()
+            self.finish()
+            if down is not None:
+                down.close()
+        elif not self.head_sent:
+            if self.body_done or self.connecting or self.upstream_stalled:
+                self.fail(Flag.UT)
+            else:
+                self.refuse(SLOW_HEAD)
+        elif self.stalled_from_s:
+            recorder.client_gone(self, Flag.DT, monotonic())
+            self.let_go()
+            self.finish()
+            down.reset()
+        else:
+            answer.truncated(self, Flag.SI)

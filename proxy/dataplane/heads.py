@@ -1,0 +1,118 @@
+"""
+What a head gains on its way through: forwarding, tracing, identity fields.
+
+Fields of the next hop are put together as bytes with a CRLF before each line,
+so that they can be appended to the lines that were received.
+"""
+
+import ipaddress
+import random
+from email.utils import formatdate
+from typing import Final
+
+from proxy.http1.request import Request
+from proxy.routing.table import UnitSource
+
+VIA: Final = b"\r\nVia: 1.1 headgate"
+"""RFC 9110 section 7.6.3; a pseudonym, so that no host name leaks."""
+
+FORWARDED_BYTES_MAX: Final = 2048
+"""A longer X-Forwarded-For of a trusted peer is cut off at its old end."""
+
+
+def peer_fields(address: bytes) -> bytes:
+    """Return what every request of one untrusted client gains."""
+    return b"%b\r\nX-Forwarded-For: %b\r\nX-Forwarded-Proto: http" % (VIA, address)
+
+
+def trusted_fields(request: Request, address: bytes) -> bytes:
+    """Return the same behind a trusted proxy, whose fields are continued."""
+    received = dict.fromkeys((b"x-forwarded-proto", b"x-forwarded-host"), b"")
+    chain: list[bytes] = []
+    for name, value in request.forwarded:
+        if name == b"x-forwarded-for":
+            chain.append(value)
+        elif name in received:
+            received[name] = value
+    chain.append(address)
+    out = [
+        VIA,
+        b"\r\nX-Forwarded-For: ",
+        b", ".join(chain)[-FORWARDED_BYTES_MAX:],
+        b"\r\nX-Forwarded-Proto: ",
+        received[b"x-forwarded-proto"] or b"http",
+        b"\r\nX-Forwarded-Host: ",
+        received[b"x-forwarded-host"] or request.host,
+    ]
+    return b"".join(out)
+
+
+def client_address(request: Request, address: bytes) -> bytes:
+    """Return the client that a trusted peer speaks for: its last hop."""
+    for name, value in request.forwarded:
+        if name == b"x-forwarded-for":
+            last = value.rpartition(b",")[2].strip(b" \t")
+            try:
+                ipaddress.ip_address(last.decode("ascii", "replace"))
+            except ValueError:
+                return address
+            return last
+    return address
+
+
+def tracing_fields(request: Request, chance: random.Random) -> bytes:
+    """Return x-request-id and traceparent where the request lacks them."""
+    watched = request.watched
+    has_id = b"x-request-id" in watched
+    has_trace = b"traceparent" in watched
+    if has_id and has_trace:
+        return b""
+    bits = chance.getrandbits(192)
+    trace = b"%032x" % ((bits >> 64) | 1)
+    out = b"" if has_id else b"\r\nx-request-id: " + trace
+    if has_trace:
+        return out
+    parent = (bits & 0xFFFFFFFFFFFFFFFF) | 1
+    return b"%b\r\ntraceparent: 00-%b-%016x-01" % (out, trace, parent)
+
+
+def body_fields(request: Request) -> bytes:
+    """Return the framing of a request's body."""
+    if request.chunked:
+        framing = b"\r\nTransfer-Encoding: chunked"
+    elif request.length >= 0:
+        framing = b"\r\nContent-Length: %d" % request.length
+    else:
+        return b""
+    if request.expect_continue:
+        framing += b"\r\nExpect: 100-continue"
+    return framing
+
+
+def connection_fields(request: Request) -> bytes:
+    """Return Connection, TE and Upgrade where the next hop needs them."""
+    if request.upgrade:
+        return b"\r\nConnection: Upgrade\r\nUpgrade: " + request.upgrade
+    if request.te_trailers:
+        return b"\r\nConnection: TE\r\nTE: trailers"
+    return b""
+
+
+def with_host(request: Request, host: bytes) -> None:
+    """Replace the Host line of a request by another host."""
+    request.lines = [line for line in request.lines if line[:5].lower() != b"host:"]
+    request.lines.insert(0, b"Host: " + host)
+
+
+def cookie_line(source: UnitSource, unit: bytes) -> bytes:
+    """Return the Set-Cookie line that hands out a unit (RFC 6265)."""
+    return b"Set-Cookie: %b=%b; Max-Age=%d; Path=/; HttpOnly; SameSite=Lax" % (
+        source.name,
+        unit,
+        source.max_age_s,
+    )
+
+
+def http_date(now_s: float) -> bytes:
+    """Return an IMF-fixdate (RFC 9110 section 5.6.7)."""
+    return formatdate(now_s, usegmt=True).encode()

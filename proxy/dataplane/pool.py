@@ -1,0 +1,172 @@
+"""
+Warm connections to one endpoint: newest first, bounded, evicted when idle.
+
+``take`` decides synchronously; only opening a connection waits, in a task of
+its own. An idle connection that says anything, or ends, is thrown away by its
+protocol (bytes behind an answer could be taken for the next one's).
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol
+
+from proxy.dataplane.upstream import Upstream
+from proxy.model.vocabulary import Flag
+from proxy.routing.table import Endpoint
+
+IDLE_MAX: Final = 512
+"""Idle connections kept for one endpoint; more are closed when they return."""
+
+Starter = Callable[[Coroutine[Any, Any, None], str], None]
+
+
+class Waiter(Protocol):
+    """Who asked for a connection; it may have lost interest since."""
+
+    def connected(self, upstream: Upstream) -> bool:
+        """Take the new connection; False if it is not wanted any more."""
+
+    def connect_failed(self, flag: Flag) -> None:
+        """Learn that there will be none."""
+
+
+class Pool:
+    """
+    The connections of one worker to one endpoint of one version.
+
+    ``active`` counts exchanges that hold or await a connection: the load that
+    balancing compares. ``idle_s_max`` None keeps idle connections for ever.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_clock",
+        "_start",
+        "active",
+        "authority",
+        "closed",
+        "connect_s_max",
+        "endpoint",
+        "idle",
+        "idle_s_max",
+    )
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        buffer: memoryview,
+        start: Starter,
+        clock: Callable[[], float],
+    ) -> None:
+        self.endpoint = endpoint
+        self.authority = endpoint.authority
+        self.active = 0
+        self.idle: list[Upstream] = []
+        self.idle_s_max: float | None = None
+        self.connect_s_max: float | None = None
+        self.closed = False
+        self._buffer = buffer
+        self._start = start
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"<Pool {self.authority!r} active={self.active} idle={len(self.idle)}>"
+
+    def take(self, *, fresh_s_max: float | None = None) -> Upstream | None:
+        """
+        Return a warm connection, the newest first, or None.
+
+        With ``fresh_s_max`` only one that idled for less than so many seconds:
+        what must not be sent twice avoids connections about to be closed.
+        """
+        idle = self.idle
+        while idle:
+            upstream = idle.pop()
+            if not upstream.usable:
+                continue
+            if fresh_s_max is not None and (
+                self._clock() - upstream.idle_since > fresh_s_max
+            ):
+                idle.append(upstream)
+                return None
+            return upstream
+        return None
+
+    def give_back(self, upstream: Upstream) -> None:
+        """Keep a connection whose answer ended cleanly, if there is room."""
+        if self.closed or len(self.idle) >= IDLE_MAX:
+            upstream.close()
+            return
+        upstream.idle_since = self._clock()
+        self.idle.append(upstream)
+
+    def connect(self, waiter: Waiter) -> None:
+        """Open a connection for ``waiter``, in a task."""
+        self._start(self._connect(waiter), f"connect to {self.authority!r}")
+
+    async def _connect(self, waiter: Waiter) -> None:
+        flag = Flag.UF
+        upstream: Upstream | None = None
+        try:
+            async with asyncio.timeout(self.connect_s_max):
+                upstream = await self._open()
+        except TimeoutError:
+            flag = Flag.UCT
+        except OSError:
+            flag = Flag.UF
+        if upstream is None:
+            waiter.connect_failed(flag)
+        elif not waiter.connected(upstream):
+            self.give_back(upstream)
+
+    async def _open(self) -> Upstream:
+        loop = asyncio.get_running_loop()
+        if self.endpoint.unix:
+            _, upstream = await loop.create_unix_connection(
+                lambda: Upstream(self, self._buffer), self.endpoint.unix
+            )
+        else:
+            _, upstream = await loop.create_connection(
+                lambda: Upstream(self, self._buffer),
+                self.endpoint.host,
+                self.endpoint.port,
+            )
+        return upstream
+
+    def evict(self, now_s: float) -> None:
+        """Close connections that idled too long, oldest first."""
+        idle = self.idle
+        if not idle or self.idle_s_max is None:
+            return
+        stale = 0
+        for upstream in idle:
+            idled_s = now_s - upstream.idle_since
+            limit_s = min(self.idle_s_max, upstream.keepalive_s)
+            if upstream.usable and idled_s < limit_s:
+                break
+            stale += 1
+        for upstream in idle[:stale]:
+            upstream.close()
+        del idle[:stale]
+
+    def close(self) -> None:
+        """Close what is idle, and what comes back later."""
+        self.closed = True
+        for upstream in self.idle:
+            upstream.close()
+        self.idle.clear()
+
+
+def least_loaded(pools: list[Pool], chance: random.Random) -> Pool:
+    """Return the less loaded of two random pools (Mitzenmacher 2001)."""
+    if len(pools) == 1:
+        return pools[0]
+    first = int(chance.random() * len(pools))
+    second = int(chance.random() * (len(pools) - 1))
+    if second >= first:
+        second += 1
+    if pools[second].active < pools[first].active:
+        return pools[second]
+    return pools[first]

@@ -1,0 +1,252 @@
+"""
+What is added to the slab when something happened to a request.
+
+Every function is a handful of increments in the worker's own region. Live
+figures count every request; *evidence* counts first attempts that could have
+gone either way, in the epoch that routed them. The worker's own fail-fast trip
+lives here too, because it looks at the same outcomes.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from proxy.model.buckets import bucket_of
+from proxy.model.vocabulary import CODE_COUNT, FLAG_CODE_BASE, Flag
+from proxy.routing.table import FailFast
+from proxy.telemetry.layout import (
+    B_ANSWERED,
+    B_CENSORED,
+    B_CODES,
+    B_LATENCY,
+    B_LATENCY_SUM_US,
+    B_ROUTED,
+    B_TTFB,
+    BANK_WORDS,
+    C_ATTEMPTS,
+    C_BANKS,
+    C_BYTES_IN,
+    C_BYTES_OUT,
+    C_FLAGS,
+    C_LATENCY,
+    C_LATENCY_SUM_US,
+    C_REQUESTS,
+    C_ROUTED,
+    C_TTFB,
+    C_TTFB_SUM_US,
+    CELL_WORDS,
+    RS_LATE,
+    RS_TRIP,
+    S_FLOOR,
+)
+
+if TYPE_CHECKING:
+    from proxy.dataplane.bound import BoundService, BoundVersion, VersionState
+    from proxy.dataplane.exchange import Exchange
+
+ERROR_STATUS_MIN: Final = 500
+NO_STATUS: Final = 0
+"""Counted as the user's status when the user got none."""
+NO_EVIDENCE: Final = 0
+EVIDENCE: Final = 1
+CONTROL_EVIDENCE: Final = 2
+"""Evidence for stable and for the ``control`` slice of it."""
+US: Final = 1_000_000
+
+
+def routed(exchange: "Exchange") -> None:
+    """Count a live request's assignment to a version."""
+    words = exchange.worker.words
+    cell = exchange.version.cell
+    words[cell + C_ROUTED] += 1
+    if exchange.route:
+        words[cell + exchange.route * CELL_WORDS + C_ROUTED] += 1
+    if exchange.evidence:
+        for bank in banks(exchange):
+            words[bank + B_ROUTED] += 1
+
+
+def answered(exchange: "Exchange", now_s: float) -> None:
+    """Count a complete answer that the user got."""
+    words = exchange.worker.words
+    version = exchange.version
+    response = exchange.response
+    assert response is not None
+    status = response.status
+    latency_us = int((now_s - exchange.sent_s - exchange.stalled_s) * US)
+    latency_us = max(latency_us, 0)
+    ttfb_us = int((exchange.first_s - exchange.sent_s) * US)
+    ttfb_us = max(ttfb_us, 0)
+    first = exchange.attempts == 1
+    timed = status < ERROR_STATUS_MIN and first and not response.stream
+    cell = version.cell
+    while True:
+        words[cell + C_REQUESTS + status] += 1
+        words[cell + C_ATTEMPTS + status] += 1
+        words[cell + C_BYTES_OUT] += exchange.answer_bytes
+        if exchange.body_bytes:
+            words[cell + C_BYTES_IN] += exchange.body_bytes
+        if timed:
+            words[cell + C_LATENCY + bucket_of(latency_us)] += 1
+            words[cell + C_LATENCY_SUM_US] += latency_us
+            words[cell + C_TTFB + bucket_of(ttfb_us)] += 1
+            words[cell + C_TTFB_SUM_US] += ttfb_us
+        if not exchange.route or cell != version.cell:
+            break
+        cell += exchange.route * CELL_WORDS
+    if first:
+        if exchange.evidence:
+            _witness(exchange, status, now_s, latency_us if timed else -1, ttfb_us)
+        if exchange.judged and version.is_canary:
+            judge_outcome(exchange, failed=status >= ERROR_STATUS_MIN)
+
+
+def attempt_failed(exchange: "Exchange", code: int, now_s: float) -> None:
+    """
+    Count an attempt that ended without a usable answer.
+
+    ``code`` is ``FLAG_CODE_BASE`` plus a flag, or the status of an answer that
+    was thrown away because the request is tried again.
+    """
+    words = exchange.worker.words
+    cell = exchange.version.cell
+    cells = [cell]
+    if exchange.route:
+        cells.append(cell + exchange.route * CELL_WORDS)
+    for at in cells:
+        words[at + C_ATTEMPTS + code] += 1
+        if code >= FLAG_CODE_BASE:
+            words[at + C_FLAGS + code - FLAG_CODE_BASE] += 1
+    if exchange.attempts == 1:
+        if exchange.evidence:
+            _witness(exchange, code, now_s, -1, -1)
+        if exchange.judged and exchange.version.is_canary:
+            flag = code - FLAG_CODE_BASE
+            judge_outcome(exchange, failed=True, connect=flag in (Flag.UF, Flag.UCT))
+        elif exchange.judged and exchange.version.is_stable:
+            state = exchange.version.state
+            if code - FLAG_CODE_BASE in (Flag.UF, Flag.UCT):
+                state.connect_failures += 1
+            else:
+                state.connect_failures = 0
+
+
+def replied(exchange: "Exchange", status: int) -> None:
+    """Count an answer that the proxy made for a version that gave none."""
+    words = exchange.worker.words
+    cell = exchange.version.cell
+    words[cell + C_REQUESTS + status] += 1
+    if exchange.route:
+        words[cell + exchange.route * CELL_WORDS + C_REQUESTS + status] += 1
+
+
+def client_gone(exchange: "Exchange", flag: Flag, now_s: float) -> None:
+    """
+    Count a request whose client went away, or broke the protocol.
+
+    It is nobody's error; but if it was already older than a threshold, it was
+    slower than that, whatever became of it.
+    """
+    words = exchange.worker.words
+    cells = [exchange.version.cell]
+    if exchange.route:
+        cells.append(cells[0] + exchange.route * CELL_WORDS)
+    for cell in cells:
+        words[cell + C_REQUESTS + NO_STATUS] += 1
+        words[cell + C_FLAGS + flag] += 1
+    if exchange.evidence and exchange.attempts == 1:
+        _witness(exchange, NO_STATUS, now_s, -1, -1)
+
+
+def banks(exchange: "Exchange") -> list[int]:
+    """Return the first words of the evidence banks a request counts in."""
+    offset = C_BANKS + (exchange.epoch & 1) * BANK_WORDS
+    cells = [exchange.version.cell]
+    if exchange.evidence == CONTROL_EVIDENCE:
+        cells.append(exchange.service.control_cell)
+    if exchange.route:
+        cells += [cell + exchange.route * CELL_WORDS for cell in cells]
+    return [cell + offset for cell in cells]
+
+
+def _witness(
+    exchange: "Exchange", code: int, now_s: float, latency_us: int, ttfb_us: int
+) -> None:
+    """Record one piece of evidence; ``latency_us`` -1 for no good answer."""
+    worker = exchange.worker
+    words = worker.words
+    service = exchange.service
+    if exchange.epoch < worker.shared[service.base + S_FLOOR]:
+        words[service.region + RS_LATE] += 1
+        return
+    for bank in banks(exchange):
+        words[bank + B_CODES + code] += 1
+        if latency_us >= 0:
+            words[bank + B_ANSWERED] += 1
+            words[bank + B_LATENCY + bucket_of(latency_us)] += 1
+            words[bank + B_LATENCY_SUM_US] += latency_us
+            words[bank + B_TTFB + bucket_of(ttfb_us)] += 1
+        elif exchange.response is None or not exchange.response.stream:
+            since_s = exchange.sent_s or exchange.started_s
+            age_us = int((now_s - since_s - exchange.stalled_s) * US)
+            words[bank + B_CENSORED + bucket_of(max(age_us, 0))] += 1
+
+
+# --- fail-fast ---
+
+
+def judge_outcome(exchange: "Exchange", *, failed: bool, connect: bool = False) -> None:
+    """Note a canary attempt's outcome and trip where fail-fast says so."""
+    rule = exchange.service.service.fail_fast
+    if rule is None:
+        return
+    state = exchange.version.state
+    if state.epoch != exchange.epoch:
+        state.begin_epoch(exchange.epoch)
+    mask = (1 << rule.requests) - 1
+    state.outcomes = ((state.outcomes << 1) | failed) & mask
+    state.outcomes_seen += 1
+    if not failed:
+        state.connect_failures = 0
+        return
+    state.connect_failures = state.connect_failures + 1 if connect else 0
+    if must_trip(rule, state, exchange.service.stable, exchange.worker.words):
+        trip(exchange.service, exchange.epoch, exchange.worker.words)
+
+
+def must_trip(
+    rule: FailFast,
+    state: "VersionState",
+    stable: "BoundVersion | None",
+    words: memoryview,
+) -> bool:
+    """Whether the canary alone fails, by the rule of the contract."""
+    if state.connect_failures >= rule.consecutive_connect_failures:
+        if stable is None:
+            return True
+        return stable.state.connect_failures < rule.consecutive_connect_failures
+    if state.outcomes_seen < rule.requests:
+        return False
+    rate = state.outcomes.bit_count() / rule.requests
+    if rate < rule.error_rate:
+        return False
+    return stable is None or error_rate_lately(stable, words) < rate / 2
+
+
+def trip(service: "BoundService", epoch: int, words: memoryview) -> None:
+    """Put the canary to zero in this worker, for the rest of the epoch."""
+    words[service.region + RS_TRIP] = epoch
+
+
+def error_rate_lately(version: "BoundVersion", words: memoryview) -> float:
+    """Return the share of failed attempts in the last one to two seconds."""
+    total, errors = attempts_of(version, words)
+    seen_total, seen_errors = version.state.failures_before
+    if total <= seen_total:
+        return 0.0
+    return (errors - seen_errors) / (total - seen_total)
+
+
+def attempts_of(version: "BoundVersion", words: memoryview) -> tuple[int, int]:
+    """Return all attempts of a version in this worker, and those that failed."""
+    at = version.cell + C_ATTEMPTS
+    codes = words[at : at + CODE_COUNT].tolist()
+    return sum(codes), sum(codes[ERROR_STATUS_MIN:])

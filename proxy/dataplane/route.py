@@ -1,0 +1,126 @@
+"""
+From a parsed head to a started exchange: the decision, made with live weights.
+
+The pure rules are in ``routing.decide``; here they meet this worker's slab: the
+epoch and row in force, the fail-fast trip, and the table of units seen lately.
+"""
+
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from proxy.dataplane import heads
+from proxy.dataplane.exchange import Exchange
+from proxy.dataplane.recorder import CONTROL_EVIDENCE, EVIDENCE, NO_EVIDENCE
+from proxy.http1.request import Request
+from proxy.model.vocabulary import UNIT_BUCKETS
+from proxy.routing.decide import (
+    BOUND_MASK,
+    ROW_WORDS,
+    ROWS_AT,
+    VERSION_SHIFT,
+    bucket_of,
+    overridden,
+    pick,
+    unit_of,
+)
+from proxy.telemetry.layout import RS_TRIP
+
+if TYPE_CHECKING:
+    from proxy.dataplane.bound import BoundService, BoundTable
+    from proxy.dataplane.downstream import Downstream
+
+WITNESS_AGAIN_S: Final = 10
+"""A unit's bucket is evidence at most once in so many seconds per version."""
+
+
+def route(
+    down: "Downstream",
+    table: "BoundTable",
+    service: "BoundService",
+    request: Request,
+) -> Exchange:
+    """Return an exchange with its version, epoch and standing as evidence."""
+    exchange = Exchange(down, table, service, request)
+    rules = service.service
+    if service.routes is not None:
+        exchange.route = service.routes.number(request.method, request.path)
+    exchange.epoch = epoch = down.worker.shared[service.base]
+    if rules.overrides:
+        named = overridden(rules, request)
+        if named is not None:
+            exchange.version = service.versions[named]
+            return exchange
+    if len(service.versions) > 1:
+        _assign(exchange, down, service, request, epoch)
+    elif service.issue is not None:
+        _unit(exchange, down, service, request)
+    return exchange
+
+
+def _unit(
+    exchange: Exchange, down: "Downstream", service: "BoundService", request: Request
+) -> bytes:
+    """Return the request's unit, handing one out where that is asked for."""
+    rules = service.service
+    if not rules.units:
+        return b""
+    address = down.address
+    if down.trusted and request.forwarded:
+        address = heads.client_address(request, address)
+    unit = unit_of(rules, request, address)
+    if not unit and service.issue is not None:
+        unit = secrets.token_hex(16).encode()
+        exchange.cookie = heads.cookie_line(service.issue, unit)
+    exchange.unit = unit
+    return unit
+
+
+def _assign(
+    exchange: Exchange,
+    down: "Downstream",
+    service: "BoundService",
+    request: Request,
+    epoch: int,
+) -> None:
+    """Pick the version by bucket and weight, and decide what it is evidence of."""
+    worker = down.worker
+    shared = worker.shared
+    unit = _unit(exchange, down, service, request)
+    if unit:
+        bucket = bucket_of(service.service, unit)
+    else:
+        bucket = int(worker.chance.random() * UNIT_BUCKETS)
+    index = pick(shared, service.base, epoch, bucket)
+    versions = service.versions
+    if index >= len(versions):
+        index = 0
+    version = versions[index]
+    exchange.judged = True
+    canary, stable = service.canary, service.stable
+    if canary is None or stable is None:
+        exchange.version = version
+        return
+    entry = shared[service.base + ROWS_AT + (epoch & 1) * ROW_WORDS]
+    share = entry & BOUND_MASK if entry >> VERSION_SHIFT == canary.index else 0
+    if share == 0:
+        exchange.version = version
+        return
+    if version is canary and worker.words[service.region + RS_TRIP] == epoch:
+        exchange.version = stable
+        return
+    exchange.version = version
+    if version is not canary and version is not stable:
+        return
+    if unit:
+        seen = worker.seen
+        at = version.seen + bucket
+        now = worker.second
+        last = seen[at]
+        if last and (now - last) & 0xFFFF < WITNESS_AGAIN_S:
+            exchange.evidence = NO_EVIDENCE
+            return
+        seen[at] = now
+    if version is stable and bucket < 2 * share:
+        exchange.evidence = CONTROL_EVIDENCE
+    else:
+        exchange.evidence = EVIDENCE

@@ -1,0 +1,122 @@
+"""
+What a worker does by the clock: deadlines, gauges, budgets, heartbeats.
+
+One timer for everything. Ten times a second requests in flight are checked
+against their deadlines; once a second the rest follows. So no request and no
+connection needs a timer of its own.
+"""
+
+from time import monotonic, time  # noqa: TID251 - a shell reads the clock
+from typing import TYPE_CHECKING, Final
+
+from proxy.dataplane import heads, recorder
+from proxy.dataplane.bound import RETRY_TOKENS_MAX
+from proxy.model.buckets import bucket_of
+from proxy.telemetry import layout
+
+if TYPE_CHECKING:
+    from proxy.dataplane.bound import BoundService
+    from proxy.dataplane.worker import Worker
+
+INTERVAL_S: Final = 0.1
+RETRIES_A_SECOND: Final = 10.0
+"""The fixed part of the retry budget (Linkerd's)."""
+SECONDS_OF_BUDGET: Final = 10.0
+
+
+class Sweep:
+    """The periodic work of one worker."""
+
+    __slots__ = ("_ages", "_next_s", "_worker")
+
+    def __init__(self, worker: "Worker") -> None:
+        self._worker = worker
+        self._next_s = 0.0
+        self._ages: list[int] = []
+
+    def run(self) -> None:
+        """Do what is due, and come again."""
+        worker = self._worker
+        worker.loop.call_later(INTERVAL_S, self.run)
+        worker.now_s = now_s = monotonic()
+        worker.words[layout.R_BEAT_MS] = int(now_s * 1000)
+        for exchange in [one for one in worker.active if one.deadline_s <= now_s]:
+            exchange.timed_out()
+        for leg in [one for one in worker.mirrors if one.deadline_s <= now_s]:
+            leg.timed_out()
+        if worker.access_log is not None:
+            worker.access_log.flush()
+        if now_s >= self._next_s:
+            self._next_s = now_s + 1.0
+            self._each_second(now_s)
+
+    def _each_second(self, now_s: float) -> None:
+        worker = self._worker
+        worker.second = (int(now_s) & 0xFFFF) or 1
+        worker.date = heads.http_date(time())
+        worker.wheel.sweep(now_s)
+        for pool in worker.live.pools:
+            pool.evict(now_s)
+        self._gauges()
+        self._publish_ages(now_s)
+        for service in worker.table.services.values():
+            _refill(service, worker.words)
+        worker.publish_generation()
+
+    def _gauges(self) -> None:
+        """Publish what is open and in flight."""
+        worker = self._worker
+        words = worker.words
+        active = idle = 0
+        for service in worker.table.services.values():
+            for version in service.versions:
+                version_active = sum(pool.active for pool in version.pools)
+                version_idle = sum(len(pool.idle) for pool in version.pools)
+                words[version.cell + layout.C_INFLIGHT] = version.state.inflight
+                words[version.cell + layout.C_POOL_ACTIVE] = version_active
+                words[version.cell + layout.C_POOL_IDLE] = version_idle
+                active += version_active
+                idle += version_idle
+        words[layout.R_DOWNSTREAM] = worker.connections
+        words[layout.R_UPSTREAM_ACTIVE] = active
+        words[layout.R_UPSTREAM_IDLE] = idle
+        words[layout.R_MIRROR_INFLIGHT] = len(worker.mirrors)
+        if worker.access_log is not None:
+            words[layout.R_ACCESS_LOG_DROPPED] = worker.access_log.dropped
+
+    def _publish_ages(self, now_s: float) -> None:
+        """Show how old the unanswered evidence is: a hanging version looks slow."""
+        worker = self._worker
+        words = worker.words
+        for at in self._ages:
+            words[at] = 0
+        ages: list[int] = []
+        for exchange in worker.active:
+            if not exchange.evidence or exchange.attempts != 1 or exchange.tunnel:
+                continue
+            if exchange.response is not None and exchange.response.stream:
+                continue
+            if exchange.epoch < worker.shared[exchange.service.base + layout.S_FLOOR]:
+                continue
+            since_s = exchange.sent_s or exchange.started_s
+            age_us = int((now_s - since_s - exchange.stalled_s) * 1_000_000)
+            bucket = layout.B_AGES + bucket_of(max(age_us, 0))
+            for bank in recorder.banks(exchange):
+                words[bank + bucket] += 1
+                ages.append(bank + bucket)
+        self._ages = ages
+
+
+def _refill(service: "BoundService", words: memoryview) -> None:
+    """Refill retry budgets; note how stable did in the last seconds."""
+    budget = service.service.retries.budget
+    for version in service.versions:
+        state = version.state
+        routed = words[version.cell + layout.C_ROUTED]
+        earned = RETRIES_A_SECOND + budget * max(routed - state.routed_before, 0)
+        state.routed_before = routed
+        most = max(RETRY_TOKENS_MAX, earned * SECONDS_OF_BUDGET)
+        state.retry_tokens = min(state.retry_tokens + earned, most)
+        if version.is_stable and service.canary is not None:
+            state.failures_before = state.failures_last
+            state.failures_last = recorder.attempts_of(version, words)

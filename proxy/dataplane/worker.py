@@ -1,0 +1,244 @@
+"""
+The worker process: the data plane and nothing else.
+
+It waits for a route table, then accepts; from then on it needs control for
+nothing but changes. The supervisor talks to it over a channel: new tables,
+listeners to adopt and release, and the drain.
+"""
+
+import asyncio
+import gc
+import os
+import random
+import sys
+from collections.abc import Coroutine
+from time import monotonic, time  # noqa: TID251 - a shell reads the clock
+from typing import TYPE_CHECKING, Any, Final
+
+from proxy.dataplane import heads
+from proxy.dataplane.access_log import AccessLog
+from proxy.dataplane.bound import BoundTable, Live
+from proxy.dataplane.downstream import Downstream
+from proxy.dataplane.health import Health
+from proxy.dataplane.listeners import Listeners, close_all, serve
+from proxy.dataplane.pool import Pool
+from proxy.dataplane.sweep import Sweep
+from proxy.dataplane.wheel import Wheel
+from proxy.errors import ChannelError, TableError
+from proxy.routing.table import Endpoint, RouteTable, compile_table
+from proxy.telemetry import layout
+from proxy.telemetry.channel import Channel, read_sealed
+from proxy.telemetry.log import log
+from proxy.telemetry.process import exit_if_orphaned
+from proxy.telemetry.slab import WorkerSlab
+
+if TYPE_CHECKING:
+    from proxy.dataplane.exchange import Exchange
+    from proxy.dataplane.mirror import MirrorLeg
+
+READ_BUFFER_BYTES: Final = 65_536
+"""One read of any connection; uvloop alone would hand over 256 KB at once."""
+GENERATIONS_MAX: Final = 1_024
+"""Old tables remembered while requests still use them."""
+DEFAULT_HEAD_S: Final = 10.0
+DEFAULT_KEEPALIVE_S: Final = 75.0
+DRAIN_POLL_S: Final = 0.05
+GC_THRESHOLDS: Final = (100_000, 50, 100)
+"""Rare collections: connections break their own cycles, and a full collection
+at 9 000 connections takes 28 to 55 ms."""
+
+
+class Worker:
+    """One worker's state; attributes are read on the hot path."""
+
+    def __init__(self, launch: dict[str, Any], loop: asyncio.AbstractEventLoop) -> None:
+        slab = WorkerSlab(launch["slab_fd"], launch["index"])
+        self.loop = loop
+        self.words = slab.words
+        self.shared = slab.shared
+        self.seen = slab.seen
+        self.chance = random.Random(os.urandom(16))  # noqa: S311 - ids and draws
+        self.buffer = memoryview(bytearray(READ_BUFFER_BYTES))
+        self.now_s = monotonic()
+        self.second = (int(self.now_s) & 0xFFFF) or 1
+        self.date = heads.http_date(time())
+        self.head_s = DEFAULT_HEAD_S
+        self.keepalive_s = DEFAULT_KEEPALIVE_S
+        self.connections = 0
+        self.draining = False
+        self.active: set[Exchange] = set()
+        self.mirrors: set[MirrorLeg] = set()
+        self.wheel = Wheel(self.now_s)
+        self.access_log: AccessLog | None = None
+        self.live = Live(self._new_pool)
+        self.table: BoundTable
+        self.metrics_address: str = launch["metrics_address"]
+        self._tables: list[BoundTable] = []
+        self._launch = launch
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sweep = Sweep(self)
+        self._channel = Channel.from_fd(launch["channel_fd"])
+        self._has_table = loop.create_future()
+        self._finished = loop.create_future()
+        self._listeners = Listeners(
+            loop,
+            launch["listeners"],
+            launch["shared_listeners"],
+            launch["index"],
+            lambda: Downstream(self),
+        )
+
+    # --- life ---
+
+    async def run(self) -> None:
+        """Serve until drained."""
+        launch = self._launch
+        self.loop.add_reader(launch["alive_fd"], exit_if_orphaned, launch["alive_fd"])
+        self.loop.add_reader(self._channel.fileno(), self._receive)
+        self.words[layout.R_BEAT_MS] = int(self.now_s * 1000)
+        if launch["table_fd"] >= 0:
+            self._take_table(launch["table_fd"])
+        await self._has_table
+        self._sweep.run()
+        await self._listeners.open()
+        health = await serve(self.loop, launch["health_fds"], lambda: Health(self))
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        self.words[layout.R_READY] = 1
+        self._tell({"type": "ready"})
+        await self._finished
+        close_all(health)
+        for pool in self.live.pools:
+            pool.close()
+
+    def start_task(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run ``work`` beside the protocols; a failure is counted and logged."""
+        task = self.loop.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self.words[layout.R_CALLBACK_ERRORS] += 1
+            log("error", "task failed", task=task.get_name(), error=task.exception())
+
+    def callback_failed(
+        self, _: asyncio.AbstractEventLoop, context: dict[str, Any]
+    ) -> None:
+        """Count and log what escaped a callback: a bug, never a traceback."""
+        self.words[layout.R_CALLBACK_ERRORS] += 1
+        log(
+            "error",
+            "callback failed",
+            message=context.get("message"),
+            error=repr(context.get("exception")),
+        )
+        transport = context.get("transport")
+        if transport is not None:
+            transport.abort()
+
+    # --- the channel ---
+
+    def _receive(self) -> None:
+        try:
+            for message, fd in self._channel.receive():
+                try:
+                    self._obey(message, fd)
+                finally:
+                    if fd is not None:
+                        os.close(fd)
+        except ChannelError as error:
+            log("error", "message refused", error=str(error))
+        if self._channel.closed:
+            self.loop.remove_reader(self._channel.fileno())
+
+    def _obey(self, message: dict[str, Any], fd: int | None) -> None:
+        kind = message["type"]
+        if kind == "table" and fd is not None:
+            self._take_table(fd)
+        elif kind == "adopt":
+            self.start_task(self._listeners.adopt(message["listener"]), "adopt")
+        elif kind == "release":
+            self._listeners.release(message["listener"])
+        elif kind == "drain":
+            self.draining = True
+        elif kind == "stop_accepting":
+            self.draining = True
+            self.start_task(self._drain(), "drain")
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        self._channel.send(message)
+
+    # --- the table ---
+
+    def _take_table(self, fd: int) -> None:
+        try:
+            table = compile_table(read_sealed(fd))
+        except (TableError, ChannelError) as error:
+            log("error", "table refused", error=str(error))
+            return
+        self._swap(table)
+
+    def _swap(self, table: RouteTable) -> None:
+        """Make a table the one that new requests use."""
+        self.table = BoundTable(table, self.live)
+        self._tables.append(self.table)
+        for pool in self.live.forget(table):
+            pool.close()
+        if table.services:
+            timeouts = table.services[0].timeouts
+            self.head_s = timeouts.head or float("inf")
+            self.keepalive_s = timeouts.keepalive or float("inf")
+        if table.access_log["format"] == "off":
+            self.access_log = None
+        else:
+            self.access_log = AccessLog(
+                table.access_log, self.chance, sys.stderr.fileno()
+            )
+        self.words[layout.R_TABLE_GENERATION] = table.generation
+        self.publish_generation()
+        if not self._has_table.done():
+            self._has_table.set_result(None)
+
+    def publish_generation(self) -> None:
+        """Say which tables are still in use, so that no slot of them is reused."""
+        if len(self._tables) > 1:
+            used = {id(exchange.table) for exchange in self.active}
+            used.add(id(self.table))
+            self._tables = [one for one in self._tables if id(one) in used]
+            del self._tables[:-GENERATIONS_MAX]
+        self.words[layout.R_GENERATION] = self._tables[0].table.generation
+
+    def _new_pool(self, endpoint: Endpoint) -> Pool:
+        return Pool(
+            endpoint, buffer=self.buffer, start=self.start_task, clock=monotonic
+        )
+
+    def revision_seen(self, exchange: "Exchange", value: bytes) -> None:
+        """Tell control that a version answers with another revision."""
+        state = exchange.version.state
+        if state.revision == value:
+            return
+        state.revision = value
+        self._tell(
+            {
+                "type": "revision",
+                "service": exchange.service.name,
+                "version": exchange.version.name,
+                "value": value.decode("latin-1"),
+            }
+        )
+
+    # --- the end ---
+
+    async def _drain(self) -> None:
+        """Stop accepting, let requests end, close what idles, then finish."""
+        await self._listeners.stop()
+        while self.connections or self.active:
+            for connection in self.wheel:
+                if connection.exchange is None and not connection.closing:
+                    connection.close()
+            await asyncio.sleep(DRAIN_POLL_S)
+        self._finished.set_result(None)

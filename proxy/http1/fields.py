@@ -1,0 +1,145 @@
+"""
+Field lines: their grammar, and a bounded memory of lines seen before.
+
+A *line* is what stands between two CRLFs of a head. Most lines of most
+requests are equal to lines of earlier requests, so a whole line is looked up
+first; only unknown ones are taken apart (measured: 0.05 µs against 0.5 µs).
+Lines of fields that are different in every request are never remembered.
+"""
+
+import re
+from typing import Final
+
+TOKEN: Final = (
+    b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+)
+"""RFC 9110 section 5.6.2: the octets of a token."""
+
+VALUE: Final = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
+"""RFC 9110 section 5.5: VCHAR, obs-text, SP and HTAB; no other control."""
+
+VISIBLE: Final = bytes(range(0x21, 0x7F))
+"""The octets that may stand in a request target (RFC 3986 has fewer)."""
+
+WHITESPACE: Final = b" \t"
+"""OWS; ``bytes.strip()`` without it would also take VT, FF, CR and LF."""
+
+LENGTH_DIGITS_MAX: Final = 18
+"""Digits of a Content-Length: the largest is below 2^63."""
+
+LINES_MAX: Final = 4096
+"""Lines remembered by a parser; at the limit all are forgotten (≤ 1 MiB)."""
+
+LINE_BYTES_MAX: Final = 256
+"""Longer lines are not remembered: they are rarely the same twice."""
+
+HOST = re.compile(
+    rb"(\[[0-9A-Fa-f:.]{2,45}\]|(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+)"
+    rb"(?::([0-9]{0,5}))?"
+)
+"""RFC 9110 section 7.2, RFC 3986 section 3.2.2, without the comma (a list)."""
+
+PORT_MAX: Final = 65535
+
+CHANGING: Final = frozenset(
+    {
+        b"authorization",
+        b"cookie",
+        b"if-modified-since",
+        b"if-none-match",
+        b"referer",
+        b"set-cookie",
+        b"traceparent",
+        b"tracestate",
+        b"x-request-id",
+        b"x-forwarded-for",
+        b"content-length",
+        b"etag",
+        b"last-modified",
+    }
+)
+"""Fields whose lines are different in most messages: never remembered."""
+
+HOP_BY_HOP: Final = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"transfer-encoding",
+        b"upgrade",
+        b"http2-settings",
+    }
+)
+"""RFC 9110 section 7.6.1: never forwarded as received."""
+
+NOT_IN_TRAILERS: Final = HOP_BY_HOP | frozenset(
+    {
+        b"authorization",
+        b"cache-control",
+        b"content-encoding",
+        b"content-length",
+        b"content-range",
+        b"content-type",
+        b"cookie",
+        b"expect",
+        b"host",
+        b"max-forwards",
+        b"pragma",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"range",
+        b"set-cookie",
+        b"trailer",
+        b"www-authenticate",
+    }
+)
+"""RFC 9110 section 6.5.1: framing, routing, authentication, content, control."""
+
+
+def split_line(line: bytes) -> tuple[bytes, bytes] | None:
+    """
+    Split a field line into its lower-case name and its value without OWS.
+
+    None where the line is no field: no colon, an empty or illegal name (white
+    space before the colon and obs-fold show as that), a control character.
+    """
+    name, colon, value = line.partition(b":")
+    if not colon or not name or name.translate(None, TOKEN):
+        return None
+    if value.translate(None, VALUE):
+        return None
+    return name.lower(), value.strip(WHITESPACE)
+
+
+def valid_host(value: bytes) -> bytes | None:
+    """Return the lower-case host name of a Host value, or None if invalid."""
+    match = HOST.fullmatch(value)
+    if match is None:
+        return None
+    port = match[2]
+    if port and int(port) > PORT_MAX:
+        return None
+    return match[1].lower()
+
+
+def content_length(value: bytes) -> int | None:
+    """Return a Content-Length (RFC 9110 section 8.6: digits only), else None."""
+    if not value.isdigit() or len(value) > LENGTH_DIGITS_MAX:
+        return None
+    return int(value)
+
+
+def tokens(value: bytes) -> tuple[bytes, ...]:
+    """Return the lower-case, non-empty elements of a comma-separated list."""
+    parts = (part.strip(WHITESPACE).lower() for part in value.split(b","))
+    return tuple(part for part in parts if part)
+
+
+def cookie_value(cookies: bytes, name: bytes) -> bytes | None:
+    """Return the value of the first cookie called ``name`` (RFC 6265 4.2.1)."""
+    for pair in cookies.split(b";"):
+        key, equals, value = pair.strip(WHITESPACE).partition(b"=")
+        if equals and key == name:
+            return value.strip(b'"')
+    return None

@@ -1,0 +1,26 @@
+"""Heads for the next hop, put together from lines that were parsed before."""
+
+from collections.abc import Iterable
+
+from proxy.http1.request import Request
+from proxy.http1.response import Response
+
+
+def request_head(request: Request, added: bytes) -> bytes:
+    """
+    Return the head for the origin.
+
+    ``added`` holds further field lines, each with a CRLF before it; the
+    request's own lines are never empty, because Host is among them.
+    """
+    return b"%b %b HTTP/1.1\r\n%b%b\r\n\r\n" % (
+        request.method,
+        request.target,
+        b"\r\n".join(request.lines),
+        added,
+    )
+
+
+def response_head(response: Response, added: Iterable[bytes]) -> bytes:
+    """Return the head for the client; ``added`` are further field lines."""
+    return b"\r\n".join((response.status_line, *response.lines, *added, b"", b""))

@@ -1,0 +1,416 @@
+"""
+Request heads: strict parsing into what a proxy needs, or a refusal.
+
+It decides nothing about routing. Every refusal names its status (RFC 9110
+section 15) and is a value, not an exception.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.http1 import fields
+from proxy.http1.fields import TOKEN, VISIBLE
+from proxy.model.vocabulary import Rejection
+
+CRLF: Final = b"\r\n"
+METHOD_BYTES_MAX: Final = 32
+"""A longer method is refused with 501 (RFC 9112 section 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A request that is not forwarded: status, machine-readable reason, text."""
+
+    status: int
+    rejection: Rejection
+    reason: str
+    detail: str
+
+
+def _bad(reason: str, detail: str) -> Refusal:
+    return Refusal(400, Rejection.BAD_REQUEST, reason, detail)
+
+
+BAD_LINE = _bad("bad_request_line", "the request line is malformed")
+BAD_TARGET = _bad("bad_target", "the request target is malformed")
+BAD_FIELD = _bad("bad_field", "a header field is malformed")
+BAD_HOST = _bad("bad_host", "exactly one valid Host field is required")
+BAD_LENGTH = _bad("bad_content_length", "the Content-Length field is invalid")
+BAD_FRAMING = _bad("bad_framing", "the message framing is ambiguous")
+BAD_CHUNK = _bad("bad_chunk", "the chunked body is malformed")
+BAD_UPGRADE = _bad("bad_upgrade", "an upgrade request cannot have a body")
+UNKNOWN_CODING = Refusal(
+    501,
+    Rejection.NOT_IMPLEMENTED,
+    "unknown_transfer_coding",
+    "the transfer coding is not implemented",
+)
+LONG_METHOD = Refusal(
+    501, Rejection.NOT_IMPLEMENTED, "method_too_long", "the method is too long"
+)
+METHOD_NOT_ALLOWED = Refusal(
+    405, Rejection.METHOD, "method_not_allowed", "TRACE and CONNECT are not allowed"
+)
+BAD_VERSION = Refusal(
+    505, Rejection.VERSION, "unsupported_version", "only HTTP/1.x is supported"
+)
+LONG_TARGET = Refusal(
+    414, Rejection.TARGET_TOO_LONG, "target_too_long", "the request target is too long"
+)
+LARGE_HEAD = Refusal(
+    431, Rejection.HEAD_TOO_LARGE, "head_too_large", "the header section is too large"
+)
+MANY_FIELDS = Refusal(
+    431, Rejection.HEAD_TOO_LARGE, "too_many_fields", "there are too many header fields"
+)
+LARGE_BODY = Refusal(
+    413, Rejection.BODY_TOO_LARGE, "body_too_large", "the request body is too large"
+)
+BAD_EXPECTATION = Refusal(
+    417, Rejection.EXPECTATION, "bad_expectation", "only 100-continue can be expected"
+)
+SLOW_HEAD = Refusal(
+    408, Rejection.TIMEOUT, "request_timeout", "the request took too long to arrive"
+)
+
+# Kinds of lines; PASS is forwarded and of no further interest.
+PASS: Final = 0
+_HOST: Final = 1
+_LENGTH: Final = 2
+_CODING: Final = 3
+_CONNECTION: Final = 4
+_DROP: Final = 5
+_TE: Final = 6
+_UPGRADE: Final = 7
+_EXPECT: Final = 8
+_FORWARDED: Final = 9
+_WATCH: Final = 10
+
+_KINDS: Final = {
+    b"host": _HOST,
+    b"content-length": _LENGTH,
+    b"transfer-encoding": _CODING,
+    b"connection": _CONNECTION,
+    b"keep-alive": _DROP,
+    b"proxy-connection": _DROP,
+    b"http2-settings": _DROP,
+    b"te": _TE,
+    b"upgrade": _UPGRADE,
+    b"expect": _EXPECT,
+    b"x-forwarded-for": _FORWARDED,
+    b"x-forwarded-proto": _FORWARDED,
+    b"x-forwarded-host": _FORWARDED,
+    b"x-forwarded-port": _FORWARDED,
+    b"forwarded": _FORWARDED,
+}
+
+WATCHED_ALWAYS: Final = frozenset(
+    {b"x-request-id", b"traceparent", b"via", b"x-headgate-mirror", b"range"}
+)
+"""Fields the data plane itself reads, beside those a table names."""
+
+PROTECTED: Final = frozenset(
+    {b"authorization", b"cookie", b"date", b"accept", b"origin", b"max-forwards"}
+)
+"""A Connection option never removes these, nor watched or framing fields."""
+
+LOOK_ALIKES: Final = frozenset({b"content_length", b"transfer_encoding"})
+"""Names that some origins fold into framing fields: refused."""
+
+COMMON_METHODS: Final = frozenset(
+    {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"}
+)
+"""Methods known to be tokens; any other token is checked, then forwarded."""
+
+REFUSED_METHODS: Final = frozenset({b"TRACE", b"CONNECT"})
+
+_VERSION: Final = re.compile(rb"HTTP/([0-9])\.([0-9])")
+_ABSOLUTE: Final = re.compile(rb"[Hh][Tt][Tt][Pp]://([^/?#]+)")
+_CODINGS: Final = re.compile(rb"(?:x-)?(?:gzip|compress)|deflate|br|zstd")
+_OPTIONS: Final = frozenset({b"close", b"keep-alive", b"upgrade"})
+
+Line = tuple[int, bytes, bytes]
+"""Kind, lower-case name (of Host: the host name, empty if invalid), value."""
+
+
+class Request:
+    """
+    A request head that may be forwarded.
+
+    ``lines`` are the field lines to forward, in order, without hop-by-hop,
+    framing and forwarding fields; ``watched`` maps the lower-case names of
+    watched fields to values (the first line wins); ``forwarded`` holds the
+    X-Forwarded-* and Forwarded fields as received; ``length`` is -1 without
+    Content-Length; ``minor`` is the client's HTTP/1 minor version.
+    """
+
+    __slots__ = (
+        "chunked",
+        "close",
+        "expect_continue",
+        "forwarded",
+        "host",
+        "hostname",
+        "length",
+        "lines",
+        "method",
+        "minor",
+        "path",
+        "target",
+        "te_trailers",
+        "upgrade",
+        "watched",
+    )
+
+    def __init__(self, method: bytes, target: bytes, minor: int) -> None:
+        self.method = method
+        self.target = target
+        self.path = target.partition(b"?")[0]
+        self.minor = minor
+        self.lines: list[bytes] = []
+        self.watched: dict[bytes, bytes] = {}
+        self.host = b""
+        self.hostname = b""
+        self.length = -1
+        self.chunked = False
+        self.close = minor == 0
+        self.upgrade = b""
+        self.expect_continue = False
+        self.te_trailers = False
+        self.forwarded: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def has_body(self) -> bool:
+        """Whether body bytes follow the head."""
+        return self.chunked or self.length > 0
+
+
+class RequestParser:
+    """
+    Parses request heads for one route table.
+
+    ``watched`` are the lower-case names of the fields that the table reads;
+    ``target_bytes_max`` and ``fields_max`` are limits (414, 431).
+    """
+
+    __slots__ = ("_fields_max", "_kinds", "_seen", "_target_bytes_max")
+
+    def __init__(
+        self, watched: Iterable[bytes], *, target_bytes_max: int, fields_max: int
+    ) -> None:
+        self._kinds = dict.fromkeys(WATCHED_ALWAYS | frozenset(watched), _WATCH)
+        self._kinds.update(_KINDS)
+        self._target_bytes_max = target_bytes_max
+        self._fields_max = fields_max
+        self._seen: dict[bytes, Line] = {}
+
+    def parse(self, head: bytes) -> Request | Refusal:
+        """Parse a head without its final CRLFCRLF."""
+        lines = head.split(CRLF)
+        if len(lines) - 1 > self._fields_max:
+            return MANY_FIELDS
+        request = self._request_line(lines[0])
+        if isinstance(request, Refusal):
+            return request
+        seen = self._seen.get
+        kept = request.lines
+        special: list[Line] = []
+        for line in lines[1:]:
+            known = seen(line)
+            if known is None:
+                known = self._learn(line)
+                if known is None:
+                    return BAD_FIELD
+            kind = known[0]
+            if kind == PASS:
+                kept.append(line)
+            elif kind == _WATCH:
+                kept.append(line)
+                request.watched.setdefault(known[1], known[2])
+            elif kind == _HOST:
+                if request.hostname or not known[1]:
+                    return BAD_HOST
+                kept.append(line)
+                request.hostname = known[1]
+                request.host = known[2]
+            elif kind != _DROP:
+                special.append(known)
+        if special:
+            refusal = _apply(request, special, self._kinds)
+            if refusal is not None:
+                return refusal
+        return request if target_agrees(request) else BAD_HOST
+
+    def _request_line(self, line: bytes) -> Request | Refusal:
+        """Parse ``method SP target SP HTTP-version`` (RFC 9112 section 3)."""
+        parts = line.split(b" ")
+        if len(parts) != 3:  # noqa: PLR2004 - the three parts of the grammar
+            return BAD_LINE
+        method, target, version = parts
+        if method not in COMMON_METHODS:
+            if not method or method.translate(None, TOKEN):
+                return BAD_LINE
+            if len(method) > METHOD_BYTES_MAX:
+                return LONG_METHOD
+        if version == b"HTTP/1.1":
+            minor = 1
+        else:
+            match = _VERSION.fullmatch(version)
+            if match is None:
+                return BAD_LINE
+            if match[1] != b"1":
+                return BAD_VERSION
+            minor = 0 if match[2] == b"0" else 1
+        if len(target) > self._target_bytes_max:
+            return LONG_TARGET
+        if method in REFUSED_METHODS:
+            return METHOD_NOT_ALLOWED
+        if target[:1] != b"/" and not _other_form(method, target):
+            return BAD_TARGET
+        if target.translate(None, VISIBLE) or b"#" in target:
+            return BAD_TARGET
+        return Request(method, target, minor)
+
+    def _learn(self, line: bytes) -> Line | None:
+        """Take a new line apart, and remember it where that is worth it."""
+        field = fields.split_line(line)
+        if field is None:
+            return None
+        name, value = field
+        if name in LOOK_ALIKES:
+            return None
+        kind = self._kinds.get(name, PASS)
+        known = (kind, name, value)
+        if kind == _HOST:
+            known = (kind, fields.valid_host(value) or b"", value)
+        elif kind == _CONNECTION and value.lower() == b"keep-alive":
+            known = (_DROP, name, value)
+        if (
+            kind == _WATCH
+            or name in fields.CHANGING
+            or len(line) > fields.LINE_BYTES_MAX
+        ):
+            return known
+        if len(self._seen) >= fields.LINES_MAX:
+            self._seen.clear()
+        self._seen[line] = known
+        return known
+
+
+def _other_form(method: bytes, target: bytes) -> bool:
+    """Whether a target that is not in origin-form is allowed (RFC 9112 3.2)."""
+    if target == b"*":
+        return method == b"OPTIONS"
+    return _ABSOLUTE.match(target) is not None
+
+
+def target_agrees(request: Request) -> bool:
+    """
+    Bring an absolute-form target into origin-form; False if Host is wrong.
+
+    RFC 9112 section 3.2.2 lets the target's authority win over Host. A client
+    that names two different hosts is refused instead, as HAProxy does.
+    """
+    if request.target[:1] == b"/" or request.target == b"*":
+        return request.hostname != b"" or request.minor == 0
+    match = _ABSOLUTE.match(request.target)
+    assert match is not None
+    authority = match[1]
+    hostname = fields.valid_host(authority)
+    if hostname is None:
+        return False
+    if request.host and request.host.lower() != authority.lower():
+        return False
+    if not request.host:
+        if request.minor:
+            return False
+        request.lines.append(b"Host: " + authority)
+    request.host, request.hostname = authority, hostname
+    rest = request.target[match.end() :]
+    request.target = rest if rest[:1] == b"/" else b"/" + rest
+    request.path = request.target.partition(b"?")[0]
+    return True
+
+
+def _apply(
+    request: Request, special: list[Line], kinds: dict[bytes, int]
+) -> Refusal | None:
+    """Apply the lines that frame or steer the message; None if all is well."""
+    codings: list[bytes] = []
+    options: list[bytes] = []
+    upgrades: list[bytes] = []
+    for kind, name, value in special:
+        if kind == _LENGTH:
+            length = fields.content_length(value)
+            if length is None or request.length >= 0:
+                return BAD_LENGTH
+            request.length = length
+        elif kind == _CODING:
+            codings.append(value)
+        elif kind == _CONNECTION:
+            options.extend(fields.tokens(value))
+        elif kind == _UPGRADE:
+            upgrades.append(value)
+        elif kind == _TE:
+            request.te_trailers |= b"trailers" in fields.tokens(value)
+        elif kind == _FORWARDED:
+            request.forwarded += ((name, value),)
+        elif kind == _EXPECT:
+            if value.lower() != b"100-continue":
+                return BAD_EXPECTATION
+            request.expect_continue = request.minor > 0
+    if codings:
+        refusal = _transfer_coding(request, b",".join(codings))
+        if refusal is not None:
+            return refusal
+    if options:
+        _connection(request, options, kinds)
+    if upgrades and b"upgrade" in options and request.minor:
+        return _upgrade(request, b",".join(upgrades))
+    return None
+
+
+def _transfer_coding(request: Request, value: bytes) -> Refusal | None:
+    """RFC 9112 sections 6.1 and 6.3: exactly ``chunked``, never with a length."""
+    if request.minor == 0 or request.length >= 0:
+        return BAD_FRAMING
+    codings = [part.strip(fields.WHITESPACE).lower() for part in value.split(b",")]
+    if codings[-1] != b"chunked" or codings.count(b"chunked") > 1:
+        return BAD_FRAMING
+    if len(codings) > 1:
+        known = all(_CODINGS.fullmatch(coding) for coding in codings[:-1])
+        return UNKNOWN_CODING if known else BAD_FRAMING
+    request.chunked = True
+    return None
+
+
+def _connection(
+    request: Request, options: list[bytes], kinds: dict[bytes, int]
+) -> None:
+    """Apply Connection: close, and remove the fields it names (RFC 9110 7.6.1)."""
+    if b"close" in options:
+        request.close = True
+    named = {
+        option
+        for option in options
+        if option not in kinds and option not in PROTECTED and option not in _OPTIONS
+    }
+    if named:
+        request.lines = [
+            line
+            for line in request.lines
+            if line.partition(b":")[0].lower() not in named
+        ]
+
+
+def _upgrade(request: Request, value: bytes) -> Refusal | None:
+    """Keep the protocols that may be upgraded to; h2c is never one of them."""
+    wanted = [name for name in fields.tokens(value) if not name.startswith(b"h2")]
+    if not wanted:
+        return None
+    if request.has_body:
+        return BAD_UPGRADE
+    request.upgrade = b", ".join(wanted)
+    return None

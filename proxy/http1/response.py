@@ -1,0 +1,238 @@
+"""
+Response heads: strict parsing of what an origin answered.
+
+An answer that is not understood is None, which the data plane turns into 502;
+only two repairs are made, both asked for by RFC 9112: obs-fold becomes a space
+(section 5.2) and white space before a colon is removed (section 5.1).
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from proxy.http1 import fields
+
+CRLF: Final = b"\r\n"
+
+PASS: Final = 0
+_LENGTH: Final = 1
+_CODING: Final = 2
+_CONNECTION: Final = 3
+_DROP: Final = 4
+_KEEP_ALIVE: Final = 5
+_CONTENT_TYPE: Final = 6
+_DATE: Final = 7
+_WATCH: Final = 8
+_UPGRADE: Final = 9
+_CACHE: Final = 10
+
+_KINDS: Final = {
+    b"content-length": _LENGTH,
+    b"transfer-encoding": _CODING,
+    b"connection": _CONNECTION,
+    b"keep-alive": _KEEP_ALIVE,
+    b"proxy-connection": _DROP,
+    b"te": _DROP,
+    b"upgrade": _UPGRADE,
+    b"content-type": _CONTENT_TYPE,
+    b"date": _DATE,
+    b"cache-control": _CACHE,
+    b"x-headgate-version": _DROP,
+    b"x-headgate-reason": _DROP,
+}
+
+PROTECTED: Final = frozenset({b"set-cookie", b"content-type", b"date", b"etag"})
+"""A Connection option of an origin never removes these."""
+
+STATUS_LINES_MAX: Final = 1024
+"""Status lines remembered; at the limit all are forgotten."""
+
+WITHOUT_BODY: Final = frozenset({*range(100, 200), 204, 304})
+"""Statuses whose answers never have a body (RFC 9112 section 6.3)."""
+
+NO_BODY: Final = 0
+BY_LENGTH: Final = 1
+BY_CHUNKS: Final = 2
+UNTIL_CLOSE: Final = 3
+
+_STATUS_LINE: Final = re.compile(
+    rb"HTTP/1\.([0-9]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?"
+)
+_TIMEOUT: Final = re.compile(rb"timeout *= *([0-9]{1,6})(?![0-9])")
+_FOLD: Final = re.compile(rb"\r\n[ \t]+")
+_SPACE_BEFORE_COLON: Final = re.compile(rb"(\r\n[^ \t\r\n:]+)[ \t]+:")
+
+Line = tuple[int, bytes, bytes]
+
+
+class Response:
+    """
+    A response head.
+
+    ``status_line`` starts with ``HTTP/1.1``; ``lines`` are the field lines to
+    forward, without hop-by-hop and framing fields; ``length`` is -1 without
+    Content-Length; ``keepalive_s`` is the origin's ``Keep-Alive: timeout``
+    or -1; ``watched`` is the value of a watched field or None.
+    """
+
+    __slots__ = (
+        "chunked",
+        "close",
+        "has_date",
+        "keepalive_s",
+        "length",
+        "lines",
+        "status",
+        "status_line",
+        "stream",
+        "upgrade",
+        "watched",
+    )
+
+    def __init__(self, status_line: bytes, status: int, *, close: bool) -> None:
+        self.status_line = status_line
+        self.status = status
+        self.close = close
+        self.lines: list[bytes] = []
+        self.length = -1
+        self.chunked = False
+        self.has_date = False
+        self.stream = False
+        self.upgrade = b""
+        self.keepalive_s = -1
+        self.watched: bytes | None = None
+
+    def body(self, method: bytes) -> int:
+        """Say how the body ends (RFC 9112 section 6.3)."""
+        if method == b"HEAD" or self.status in WITHOUT_BODY:
+            return NO_BODY
+        if self.chunked:
+            return BY_CHUNKS
+        if self.length >= 0:
+            return BY_LENGTH if self.length else NO_BODY
+        return UNTIL_CLOSE
+
+    def without(self, name: bytes) -> None:
+        """Remove all lines of the field with the lower-case ``name``."""
+        self.lines = [
+            line for line in self.lines if line.partition(b":")[0].lower() != name
+        ]
+
+
+class ResponseParser:
+    """Parses response heads; ``watched`` are lower-case revision field names."""
+
+    __slots__ = ("_kinds", "_seen", "_status_lines")
+
+    def __init__(self, watched: Iterable[bytes] = ()) -> None:
+        self._kinds = dict.fromkeys(watched, _WATCH)
+        self._kinds.update(_KINDS)
+        self._seen: dict[bytes, Line] = {}
+        self._status_lines: dict[bytes, tuple[bytes, int, bool]] = {}
+
+    def parse(self, head: bytes) -> Response | None:
+        """Parse a head without its final CRLFCRLF; None if it is malformed."""
+        lines = head.split(CRLF)
+        known_status = self._status_lines.get(lines[0])
+        if known_status is None:
+            known_status = self._learn_status(lines[0])
+            if known_status is None:
+                return None
+        status_line, status, close = known_status
+        response = Response(status_line, status, close=close)
+        seen = self._seen.get
+        kept = response.lines
+        special: list[Line] = []
+        for line in lines[1:]:
+            known = seen(line)
+            if known is None:
+                known = self._learn(line)
+                if known is None:
+                    repaired = _repair(head)
+                    return None if repaired == head else self.parse(repaired)
+            kind = known[0]
+            if kind == PASS:
+                kept.append(line)
+            elif kind == _LENGTH:
+                if response.length >= 0:
+                    return None
+                length = fields.content_length(known[2])
+                if length is None:
+                    return None
+                response.length = length
+            elif kind == _DATE:
+                kept.append(line)
+                response.has_date = True
+            elif kind != _DROP:
+                special.append(known)
+                if kind in _FORWARDED:
+                    kept.append(line)
+        if special and not _apply(response, special):
+            return None
+        return response
+
+    def _learn_status(self, line: bytes) -> tuple[bytes, int, bool] | None:
+        match = _STATUS_LINE.fullmatch(line)
+        if match is None:
+            return None
+        known = (b"HTTP/1.1" + line[8:], int(match[2]), match[1] == b"0")
+        if len(self._status_lines) >= STATUS_LINES_MAX:
+            self._status_lines.clear()
+        self._status_lines[line] = known
+        return known
+
+    def _learn(self, line: bytes) -> Line | None:
+        field = fields.split_line(line)
+        if field is None:
+            return None
+        name, value = field
+        known = (self._kinds.get(name, PASS), name, value)
+        if name == b"connection" and value.lower() == b"keep-alive":
+            known = (_DROP, name, value)
+        if name in fields.CHANGING or len(line) > fields.LINE_BYTES_MAX:
+            return known
+        if len(self._seen) >= fields.LINES_MAX:
+            self._seen.clear()
+        self._seen[line] = known
+        return known
+
+
+_FORWARDED: Final = frozenset({_CONTENT_TYPE, _WATCH, _CACHE})
+"""Kinds that are looked at and forwarded all the same."""
+
+
+def _repair(head: bytes) -> bytes:
+    return _SPACE_BEFORE_COLON.sub(rb"\1:", _FOLD.sub(b" ", head))
+
+
+def _apply(response: Response, special: list[Line]) -> bool:
+    """Apply the lines that frame or steer; False if the framing is invalid."""
+    for kind, _, value in special:
+        if kind == _CODING:
+            if response.chunked or value.lower() != b"chunked":
+                return False
+            response.chunked = True
+        elif kind == _CONNECTION:
+            _connection(response, fields.tokens(value))
+        elif kind == _KEEP_ALIVE:
+            match = _TIMEOUT.search(value.lower())
+            if match is not None:
+                response.keepalive_s = int(match[1])
+        elif kind == _CONTENT_TYPE:
+            response.stream = value[:17].lower() == b"text/event-stream"
+        elif kind == _UPGRADE:
+            response.upgrade = value
+        elif kind == _WATCH:
+            response.watched = value
+    if response.chunked and response.length >= 0:
+        response.length = -1
+        response.close = True  # RFC 9112 section 6.3: not to be reused
+    return True
+
+
+def _connection(response: Response, options: tuple[bytes, ...]) -> None:
+    if b"close" in options:
+        response.close = True
+    for option in options:
+        if option not in _KINDS and option not in PROTECTED:
+            response.without(option)

@@ -1,0 +1,120 @@
+"""
+The decision for one request: override, else the unit's bucket, else a draw.
+
+``words`` is the slab's services area as 64-bit integers; its rows hold entries
+``version index << 32 | upper bound`` in the order of the buckets, the canary
+first. The row in force is the epoch's lowest bit, so a reader never sees a row
+that is being written.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from proxy.http1.fields import cookie_value
+from proxy.http1.request import Request
+from proxy.model.vocabulary import UNIT_BUCKETS
+from proxy.routing.buckets import bucket_of_unit
+from proxy.routing.table import (
+    ADDRESS_UNIT,
+    HEADER_UNIT,
+    Condition,
+    Service,
+    UnitSource,
+    path_has_prefix,
+)
+
+ROW_WORDS: Final = 16
+ROWS_AT: Final = 2
+BOUND_MASK: Final = 0xFFFFFFFF
+VERSION_SHIFT: Final = 32
+UNIT_BYTES_MAX: Final = 512
+"""A longer unit is cut: nobody's user id is, and hashing stays bounded."""
+
+
+def overridden(service: Service, request: Request) -> int | None:
+    """Return the version that an override names for the request, else None."""
+    for condition, version in service.overrides:
+        if _holds(condition, request):
+            return version
+    return None
+
+
+def _holds(condition: Condition, request: Request) -> bool:
+    if condition.method and condition.method != request.method:
+        return False
+    if condition.path_prefix and not path_has_prefix(
+        request.path, condition.path_prefix
+    ):
+        return False
+    for name, wanted in condition.headers:
+        value = request.watched.get(name)
+        if value is None or (wanted is not None and value != wanted):
+            return False
+    if condition.cookies:
+        cookies = request.watched.get(b"cookie", b"")
+        for name, wanted in condition.cookies:
+            value = cookie_value(cookies, name)
+            if value is None or (wanted is not None and value != wanted):
+                return False
+    return True
+
+
+def unit_of(service: Service, request: Request, address: bytes) -> bytes:
+    """Return who the request belongs to; empty where no source names anyone."""
+    watched = request.watched
+    for source in service.units:
+        if source.kind == HEADER_UNIT:
+            value = watched.get(source.name)
+        elif source.kind == ADDRESS_UNIT:
+            value = address
+        else:
+            cookies = watched.get(b"cookie")
+            value = cookie_value(cookies, source.name) if cookies else None
+        if value:
+            return value[:UNIT_BYTES_MAX]
+    return b""
+
+
+def cookie_to_issue(service: Service) -> UnitSource | None:
+    """Return the source that hands out ids to requests without a unit."""
+    for source in service.units:
+        if source.issue:
+            return source
+    return None
+
+
+def bucket_of(service: Service, unit: bytes) -> int:
+    """Return the unit's bucket under the service's salt."""
+    return bucket_of_unit(service.salt, unit)
+
+
+def pick(words: Sequence[int], base: int, epoch: int, bucket: int) -> int:
+    """
+    Return the index of the version that owns ``bucket`` in ``epoch``.
+
+    ``base`` is the first word of the service's slot. A row that nobody wrote
+    gives all to version 0.
+    """
+    at = base + ROWS_AT + (epoch & 1) * ROW_WORDS
+    for offset in range(at, at + ROW_WORDS):
+        entry = words[offset]
+        if bucket < entry & BOUND_MASK:
+            return entry >> VERSION_SHIFT
+        if not entry:
+            break
+    return 0
+
+
+def share_of(words: Sequence[int], base: int, epoch: int, version: int) -> int:
+    """Return how many of the 100 000 buckets a version owns in ``epoch``."""
+    at = base + ROWS_AT + (epoch & 1) * ROW_WORDS
+    low = 0
+    for offset in range(at, at + ROW_WORDS):
+        entry = words[offset]
+        bound = entry & BOUND_MASK
+        if entry >> VERSION_SHIFT == version and bound > low:
+            return bound - low
+        low = max(low, bound)
+        if bound >= UNIT_BUCKETS:
+            break
+    return 0
