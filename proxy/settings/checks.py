@@ -1,0 +1,382 @@
+"""
+What must hold between settings that are each valid alone.
+
+Every check is a generator of mistakes over one group; none changes anything.
+``Broken`` tells which parts of the file could not be read, so that a check does
+not blame what is only missing because of another mistake.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from proxy.settings.addresses import is_host_name, parse_listen
+from proxy.settings.fields import Model
+from proxy.settings.problems import KEY, Loc, did_you_mean, path_text
+from proxy.settings.rollout import (
+    FULL_PERCENT,
+    LATENCIES,
+    RolloutSettings,
+    SloSettings,
+)
+from proxy.settings.schema import Settings
+from proxy.settings.service import (
+    ServiceSettings,
+    TimeoutsSettings,
+    UnitSettings,
+    WhenSettings,
+)
+from proxy.settings.units import format_duration, format_percent, quote
+
+Mistake = tuple[Loc, str]
+Broken = Callable[[Loc], frozenset[str | int]]
+"""Returns what could not be read right below a place; empty if all could."""
+
+VERSIONS_MAX = 15
+"""Versions of a service: what fits in a weight row of the slab."""
+
+CELLS_MAX = 4096
+"""Half of the slab's cells, so that a reload can replace every one."""
+
+ARMS_BESIDE_VERSIONS = 2
+"""``control`` and ``mirror``."""
+
+NAME_CHARS_MAX = 63
+"""As long as a DNS label."""
+
+RESERVED_NAMES = frozenset({"control", "mirror"})
+"""Arms of the evidence that are no versions."""
+
+LATENCY_S_MAX = 2147.0
+"""Where the histogram's last bucket starts; nothing longer can be told apart."""
+
+
+def check(settings: Settings, broken: Broken) -> Iterator[Mistake]:
+    """Yield every mistake that concerns more than one setting."""
+    yield from _check_admin(settings)
+    yield from _repeated(("listen",), settings.listen)
+    catch_all: str | None = None
+    for name, service in settings.services.items():
+        loc: Loc = ("services", name)
+        yield from _check_name((*loc, KEY), name)
+        if not service.match and not broken((*loc, "match")):
+            if catch_all is not None:
+                message = f"is missing: {quote(catch_all)} takes every request already"
+                yield (*loc, "match"), message
+            catch_all = catch_all or name
+        yield from _check_service(loc, service, broken)
+    yield from _check_cells(settings)
+
+
+def _check_admin(settings: Settings) -> Iterator[Mistake]:
+    address = parse_listen(settings.admin.listen)
+    if not address.loopback and settings.admin.token_file is None:
+        yield (
+            ("admin", "listen"),
+            f"{address} can be reached from elsewhere, so `token_file` is needed",
+        )
+
+
+Item = TypeVar("Item")
+
+
+def _whole(
+    loc: Loc, items: Sequence[Item], broken: Broken
+) -> Iterator[tuple[Loc, Item]]:
+    """Yield the items of a list that were read as they are written."""
+    for index, item in enumerate(items):
+        if not broken((*loc, index)):
+            yield (*loc, index), item
+
+
+def _repeated(loc: Loc, values: Iterable[str]) -> Iterator[Mistake]:
+    seen: set[str] = set()
+    for index, value in enumerate(values):
+        if value in seen:
+            yield (*loc, index), f"{quote(value)} is listed twice"
+        seen.add(value)
+
+
+def _check_name(loc: Loc, name: str) -> Iterator[Mistake]:
+    allowed = name.isascii() and name[:1].isalnum()
+    if not allowed or name.strip("-._") != name or not _is_word(name):
+        yield (
+            loc,
+            (
+                f"{quote(name)} is not a name: expected letters, digits, -, _ or ., "
+                f"at most {NAME_CHARS_MAX}"
+            ),
+        )
+
+
+def _is_word(name: str) -> bool:
+    return len(name) <= NAME_CHARS_MAX and all(
+        char.isalnum() or char in "-._" for char in name
+    )
+
+
+def _check_cells(settings: Settings) -> Iterator[Mistake]:
+    cells = sum(
+        (len(service.versions) + ARMS_BESIDE_VERSIONS) * (len(service.routes) + 1)
+        for service in settings.services.values()
+    )
+    if cells > CELLS_MAX:
+        message = f"versions times routes need {cells} counters, at most {CELLS_MAX}"
+        yield ("services",), message
+
+
+def _check_service(
+    loc: Loc, service: ServiceSettings, broken: Broken
+) -> Iterator[Mistake]:
+    declared = list(service.versions)
+    yield from _check_versions((*loc, "versions"), service)
+    yield from _check_split(loc, service, declared, broken)
+    for place, match in _whole((*loc, "match"), service.match, broken):
+        if match.host is None and match.path_prefix is None:
+            yield place, "names neither `host` nor `path_prefix`"
+    for place, unit in _whole((*loc, "unit"), service.unit, broken):
+        yield from _check_unit(place, unit)
+    for place, override in _whole((*loc, "overrides"), service.overrides, broken):
+        yield from _check_when((*place, "when"), override.when)
+        yield from _undeclared((*place, "version"), override.version, declared)
+    yield from _repeated((*loc, "routes"), service.routes)
+    if service.host not in ("preserve", "endpoint"):
+        yield from _check_host((*loc, "host"), service.host)
+    yield from _check_mirror(loc, service, declared)
+    if service.rollout is not None:
+        yield from _check_rollout(
+            (*loc, "rollout"), service, service.rollout, declared, broken
+        )
+
+
+def _check_versions(loc: Loc, service: ServiceSettings) -> Iterator[Mistake]:
+    if len(service.versions) > VERSIONS_MAX:
+        count = len(service.versions)
+        yield loc, f"has {count} versions, expected at most {VERSIONS_MAX}"
+    for name, version in service.versions.items():
+        yield from _check_name((*loc, name, KEY), name)
+        if name in RESERVED_NAMES:
+            yield (
+                (*loc, name, KEY),
+                f"{quote(name)} is the name of an arm of the evidence",
+            )
+        yield from _repeated((*loc, name, "endpoints"), version.endpoints)
+        revision = version.revision
+        if revision is not None:
+            values = (revision.value, revision.header, revision.path)
+            if sum(value is not None for value in values) != 1:
+                message = "expected a text, or one of `header` and `path`"
+                yield (*loc, name, "revision"), message
+
+
+def _undeclared(loc: Loc, name: str, declared: list[str]) -> Iterator[Mistake]:
+    if name not in declared:
+        known = ", ".join(path_text((other,)) for other in declared)
+        hint = did_you_mean(name, declared) or f"; there are {known}"
+        yield loc, f"no version is named {quote(name)}{hint}"
+
+
+def _check_split(
+    loc: Loc, service: ServiceSettings, declared: list[str], broken: Broken
+) -> Iterator[Mistake]:
+    place = (*loc, "split")
+    for name in service.split:
+        yield from _undeclared((*place, name, KEY), name, declared)
+    total = round(sum(service.split.values()), 6)
+    if total != FULL_PERCENT and not broken(place):
+        yield place, f"weights sum to {total:g}, expected 100"
+
+
+def _changed(group: Model, *keys: str) -> Iterator[str]:
+    """Yield those of ``keys`` that are not at their default."""
+    for key in keys:
+        if getattr(group, key) != type(group).model_fields[key].default:
+            yield key
+
+
+def _check_unit(loc: Loc, unit: UnitSettings) -> Iterator[Mistake]:
+    places = (unit.header is not None, unit.cookie is not None, unit.client_address)
+    if sum(places) != 1:
+        yield loc, "expected exactly one of `header`, `cookie` and `client_address`"
+    elif unit.cookie is None:
+        for key in _changed(unit, "issue", "max_age"):
+            yield (*loc, key), f"`{key}` belongs to a `cookie` only"
+    elif any(_changed(unit, "max_age")) and not unit.issue:
+        yield (*loc, "max_age"), "`max_age` belongs to a cookie with `issue: true`"
+
+
+def _check_when(loc: Loc, when: WhenSettings) -> Iterator[Mistake]:
+    if not (when.header or when.cookie or when.method or when.path_prefix):
+        yield loc, "expected `header`, `cookie`, `method` or `path_prefix`"
+
+
+def _check_host(loc: Loc, host: str) -> Iterator[Mistake]:
+    name, separator, port = host.rpartition(":")
+    if host.endswith("]") or not separator:
+        name, port = host, "0"
+    if not is_host_name(name) or not port.isdecimal():
+        words = ("preserve", "endpoint")
+        hint = did_you_mean(host, words)
+        yield loc, f"{quote(host)} is not preserve, endpoint or a host{hint}"
+
+
+def _check_mirror(
+    loc: Loc, service: ServiceSettings, declared: list[str]
+) -> Iterator[Mistake]:
+    if service.mirror is None:
+        return
+    place = (*loc, "mirror", "to")
+    yield from _undeclared(place, service.mirror.to, declared)
+    if service.mirror.to == service.roles[0]:
+        yield place, f"{quote(service.mirror.to)} is stable, which answers already"
+
+
+def _check_rollout(
+    loc: Loc,
+    service: ServiceSettings,
+    rollout: RolloutSettings,
+    declared: list[str],
+    broken: Broken,
+) -> Iterator[Mistake]:
+    for role in ("stable", "canary"):
+        yield from _undeclared((*loc, role), getattr(rollout, role), declared)
+    if rollout.stable == rollout.canary:
+        yield (*loc, "canary"), "stable and canary are the same version"
+    if not broken((*loc[:2], "versions", rollout.canary)):
+        yield from _check_start(loc, service, rollout)
+    yield from _check_steps((*loc, "steps"), rollout)
+    yield from _check_clocks(loc, rollout)
+    seen: dict[str, Loc] = {}
+    for place, slo in _whole((*loc, "slos"), rollout.slos, broken):
+        yield from _check_limits(place, slo)
+        yield from _check_slo(place, slo, service.timeouts)
+        yield from _check_slo_route(place, slo, service, broken((*loc[:2], "routes")))
+        text = slo.model_dump_json()
+        if text in seen:
+            yield place, f"is the same as slos[{seen[text][-1]}]"
+        seen.setdefault(text, place)
+
+
+def _check_start(
+    loc: Loc, service: ServiceSettings, rollout: RolloutSettings
+) -> Iterator[Mistake]:
+    canary = service.versions.get(rollout.canary)
+    key = ("versions", rollout.canary, "revision")
+    if rollout.start == "auto" and canary is not None and canary.revision is None:
+        yield (
+            (*loc, "start"),
+            (
+                f"`auto` needs `{path_text(key)}` to see a new one; "
+                "give it, or write `start: manual`"
+            ),
+        )
+
+
+def _check_steps(loc: Loc, rollout: RolloutSettings) -> Iterator[Mistake]:
+    before = 0.0
+    for index, step in enumerate(rollout.steps):
+        weight = step.weight
+        if weight == 0:
+            yield (*loc, index), "a step of 0 moves nothing, expected more than 0"
+        elif before == FULL_PERCENT:
+            yield (*loc, index - 1), "100 means promotion and must be the last step"
+        elif weight <= before:
+            message = f"{weight:g} is not more than the step before, {before:g}"
+            yield (*loc, index), message
+        longest_s, shortest_s = rollout.max_duration, step.min_duration
+        if shortest_s is not None and shortest_s > longest_s:
+            yield (
+                (*loc, index, "min_duration"),
+                (
+                    f"{format_duration(shortest_s)} is longer than max_duration, "
+                    f"{format_duration(longest_s)}"
+                ),
+            )
+        before = weight
+
+
+def _check_clocks(loc: Loc, rollout: RolloutSettings) -> Iterator[Mistake]:
+    if rollout.min_duration > rollout.max_duration:
+        yield (
+            (*loc, "min_duration"),
+            (
+                f"{format_duration(rollout.min_duration)} is longer than max_duration, "
+                f"{format_duration(rollout.max_duration)}"
+            ),
+        )
+    steps_s = sum(
+        rollout.min_duration if step.min_duration is None else step.min_duration
+        for step in rollout.steps
+        if step.weight < FULL_PERCENT
+    )
+    if rollout.deadline is not None and rollout.deadline < steps_s:
+        yield (
+            (*loc, "deadline"),
+            (
+                f"{format_duration(rollout.deadline)} is shorter than the steps' "
+                f"min_duration together, {format_duration(steps_s)}"
+            ),
+        )
+
+
+def _check_limits(loc: Loc, slo: SloSettings) -> Iterator[Mistake]:
+    relative = slo.max_ratio is not None or slo.max_delta is not None
+    if slo.max is None and not relative:
+        yield loc, "can never be decided: no `max`, `max_ratio` or `max_delta`"
+    elif slo.max is not None and relative:
+        message = "`max` and a limit against stable are two SLOs, write one for each"
+        yield (*loc, "max"), message
+
+
+def _check_slo(
+    loc: Loc, slo: SloSettings, timeouts: TimeoutsSettings
+) -> Iterator[Mistake]:
+    if slo.metric in LATENCIES:
+        yield from _check_latency(loc, slo, timeouts)
+    else:
+        yield from _check_rate(loc, slo)
+
+
+def _check_latency(
+    loc: Loc, slo: SloSettings, timeouts: TimeoutsSettings
+) -> Iterator[Mistake]:
+    if slo.quantile is None:
+        yield (*loc, "quantile"), f"is missing: a {slo.metric} needs one, such as 0.99"
+    for key in _changed(slo, "codes", "max_delta"):
+        yield (*loc, key), f"`{key}` belongs to a rate, not to a {slo.metric}"
+    if slo.max is None:
+        return
+    limits_s = [LATENCY_S_MAX, timeouts.request]
+    limits_s += [timeouts.first_byte] if slo.metric == "ttfb" else []
+    longest_s = min(limit_s for limit_s in limits_s if limit_s is not None)
+    if slo.max == 0:
+        yield (*loc, "max"), "can never be decided: no answer takes 0s"
+    elif slo.max >= longest_s:
+        yield (
+            (*loc, "max"),
+            (
+                f"can never be decided: no answer takes {format_duration(slo.max)}, "
+                f"the timeouts end it after {format_duration(longest_s)}"
+            ),
+        )
+
+
+def _check_rate(loc: Loc, slo: SloSettings) -> Iterator[Mistake]:
+    for key in _changed(slo, "quantile", "only"):
+        yield (*loc, key), f"`{key}` belongs to a latency, not to {slo.metric}"
+    for key, limit in (("max", slo.max), ("max_delta", slo.max_delta)):
+        if limit == 1 or (limit == 0 and key == "max"):
+            why = "no rate is above it" if limit else "no evidence proves a rate of 0"
+            text = format_percent(limit * 100)
+            yield (*loc, key), f"can never be decided: {text}, and {why}"
+
+
+def _check_slo_route(
+    loc: Loc, slo: SloSettings, service: ServiceSettings, broken: frozenset[str | int]
+) -> Iterator[Mistake]:
+    if slo.route is None or broken:
+        return
+    if not service.routes:
+        yield (*loc, "route"), "can never be decided: the service has no `routes`"
+    elif slo.route != "each" and slo.route not in service.routes:
+        hint = did_you_mean(slo.route, ("each", *service.routes))
+        yield (*loc, "route"), f"{quote(slo.route)} is none of the routes{hint}"

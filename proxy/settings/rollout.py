@@ -1,0 +1,321 @@
+"""
+The settings of a rollout: its steps, its SLOs, and what happens in between.
+
+``max`` of an SLO is seconds for a latency and a fraction for a rate; which of
+the two a text must be follows from the metric.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, get_args
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    WithJsonSchema,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from proxy.settings import units
+from proxy.settings.fields import (
+    Duration,
+    DurationOrOff,
+    Fraction,
+    Model,
+    OrOff,
+    Text,
+    Weight,
+    mistake,
+    whole_or_auto,
+    write_fraction,
+)
+
+STEPS_MAX = 100
+"""Steps of a rollout; one a percent is more than anyone waits for."""
+
+SLOS_MAX = 64
+"""SLOs of a rollout: each more makes every one of them slower to decide."""
+
+QUANTILE_MAX = 0.9999
+"""A higher quantile needs more than 30 000 requests of each arm to be seen."""
+
+REQUESTS_MAX = 1_000_000_000
+"""More evidence than a step ever gathers."""
+
+FULL_PERCENT = 100.0
+LATENCIES = ("latency", "ttfb")
+Metric = Literal["latency", "ttfb", "error_rate"]
+METRICS = get_args(Metric)
+
+
+_STATUS = re.compile(r"[1-5](?:[0-9][0-9]|xx)", re.ASCII)
+
+
+class StepSettings(Model):
+    """One step; a plain number in the file is its weight."""
+
+    later: ClassVar[frozenset[str]] = frozenset(
+        {"only", "gate", "slos", "max_duration"}
+    )
+
+    weight: Weight
+    """The canary's share of the live traffic in percent."""
+
+    min_duration: Duration | None = None
+    """Shortest time of this step. None: the rollout's."""
+
+    min_requests: Annotated[int, Field(ge=1, le=REQUESTS_MAX)] | None = None
+    """Canary evidence that this step needs, in requests. None: the rollout's."""
+
+    pause: bool = False
+    """Whether the step waits for a person once it has passed."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _number_is_the_weight(cls, data: object) -> object:
+        plain = isinstance(data, str | int | float) and not isinstance(data, bool)
+        return {"weight": data} if plain else data
+
+
+def _known_code(text: str) -> str:
+    family = text.lower()
+    if _STATUS.fullmatch(family):
+        return family
+    raise mistake(f"{units.quote(text)} is not a status such as 404 or 5xx")
+
+
+StatusCodes = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if type(value) is int else value),
+    AfterValidator(_known_code),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 100, "maximum": 599},
+                {"type": "string", "pattern": "^[1-5]([0-9][0-9]|[xX][xX])$"},
+            ]
+        }
+    ),
+]
+
+
+class SloSettings(Model):
+    """One limit; which of its keys make sense together is checked."""
+
+    later: ClassVar[frozenset[str]] = frozenset(
+        {"windows", "min_ratio", "url", "query", "every", "consecutive"}
+    )
+    later_values: ClassVar[Mapping[str, frozenset[str]]] = {
+        "metric": frozenset({"mismatch_rate", "prometheus"})
+    }
+
+    metric: Metric
+    """What is measured: ``latency`` and ``ttfb`` of answers that did not fail, or
+    ``error_rate``."""
+
+    quantile: Annotated[float, Field(gt=0, le=QUANTILE_MAX)] | None = None
+    """The quantile of a latency, such as 0.99. None: the metric is a rate."""
+
+    max: (
+        Annotated[
+            float,
+            WithJsonSchema({"type": "string", "pattern": r"^[0-9.]+ ?(%|[a-z]+)|\$"}),
+        ]
+        | None
+    ) = None
+    """Absolute limit: a duration for a latency, a percentage for a rate. None: the
+    canary is only compared with stable."""
+
+    max_ratio: Annotated[float, Field(ge=1, le=1000)] | None = None
+    """Limit as a multiple of stable, 1.0 to 1000.0; 1.10 is 10 % above stable. None:
+    no such limit, or with ``max_delta`` the multiple 1."""
+
+    max_delta: Fraction | None = None
+    """Limit in points above stable (times ``max_ratio``), of a rate. None: no such
+    limit, or with ``max_ratio`` 0 points."""
+
+    codes: tuple[StatusCodes, ...] = ("5xx",)
+    """Statuses that count as errors, beside failures of the upstream."""
+
+    route: Text | None = None
+    """One of the service's routes, or ``each`` of them. None: all requests
+    together."""
+
+    only: bool = False
+    """Whether a latency's ratio is judged at its own quantile only, and not at p50
+    and p90 too."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_max(cls, data: object) -> object:
+        return read_max(data) if isinstance(data, Mapping) else data
+
+    @field_validator("max", mode="before")
+    @classmethod
+    def _max_was_read(cls, value: object) -> object:
+        if isinstance(value, QuantityMistake):
+            raise mistake(value.message)
+        return value
+
+    @model_serializer(mode="wrap")
+    def _write_max(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        if self.max is not None:
+            latency = self.metric in LATENCIES
+            to_text = units.format_duration if latency else write_fraction
+            written["max"] = to_text(self.max)
+        return written
+
+
+class QuantityMistake:
+    """Stands for a ``max`` that could not be read, until its field is validated."""
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+
+def read_max(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a raw SLO with its ``max`` in seconds or as a fraction."""
+    read = dict(data)
+    if "max" in read and read.get("metric") not in METRICS:
+        del read["max"]
+    if "max" in read:
+        latency = read["metric"] in LATENCIES
+        try:
+            if latency:
+                read["max"] = units.parse_duration(str(read["max"]))
+            else:
+                read["max"] = round(units.parse_percent(str(read["max"])) / 100, 8)
+        except ValueError as error:
+            read["max"] = QuantityMistake(str(error))
+    return read
+
+
+class FailFastSettings(Model):
+    """What drops the canary at once, without statistics."""
+
+    consecutive_connect_failures: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Failures to connect in a row, 1 to 1000."""
+
+    error_rate: Fraction = 0.5
+    """Share of errors among the last ``requests``."""
+
+    requests: Annotated[int, Field(ge=20, le=1000)] = 20
+    """Number of the canary's last requests that are looked at, 20 to 1000."""
+
+
+class ClientErrorGuardSettings(Model):
+    """Answers 4xx, which are no errors but should not become more."""
+
+    max_delta: Fraction = 0.02
+    """Points above stable."""
+
+
+class GuardsSettings(Model):
+    """What is judged without being named."""
+
+    client_error_rate: Annotated[ClientErrorGuardSettings | None, *OrOff] = Field(
+        default_factory=ClientErrorGuardSettings
+    )
+    """A canary that answers 404 to everyone is not healthy. ``off``: not judged."""
+
+
+def default_slos() -> tuple[SloSettings, ...]:
+    """Return the SLOs of a rollout that names none: no slower, and few errors."""
+    return (
+        SloSettings(metric="latency", quantile=0.99, max_ratio=1.10),
+        SloSettings.model_validate({"metric": "error_rate", "max": "1%"}),
+    )
+
+
+def default_steps() -> tuple[StepSettings, ...]:
+    """Return the steps of a rollout that names none: 20, 40, 60, 80, 100."""
+    return tuple(StepSettings(weight=float(weight)) for weight in range(20, 101, 20))
+
+
+class RolloutSettings(Model):
+    """How a revision of the canary goes from 0 to 100 %."""
+
+    later: ClassVar[frozenset[str]] = frozenset(
+        {"safety", "bake", "gates", "notify", "freeze"}
+    )
+    later_values: ClassVar[Mapping[str, frozenset[str]]] = {
+        "strategy": frozenset({"blue_green", "parallel"})
+    }
+
+    stable: Text
+    """The version that serves users now. Absent: ``stable``, else the first."""
+
+    canary: Text
+    """The version that is released. Absent: ``canary``, else the next."""
+
+    start: Literal["auto", "manual"] = "auto"
+    """``auto``: when a new revision of the canary is seen, healthy and never judged;
+    ``manual``: by command only."""
+
+    strategy: Literal["canary"] = "canary"
+    """How the traffic moves: ``canary``, by weights."""
+
+    steps: Annotated[
+        tuple[StepSettings, ...], Field(min_length=1, max_length=STEPS_MAX)
+    ] = Field(default_factory=default_steps)
+    """The canary's weights, increasing; promotion (100) is the last and may be left
+    out. A number, or a mapping with ``weight``."""
+
+    min_duration: Duration = 60.0
+    """Shortest time of each step, warm-up included."""
+
+    max_duration: Annotated[Duration, Field(gt=0)] = 1800.0
+    """Longest time of each step without a verdict; then ``on_undecided``."""
+
+    min_requests: Annotated[int | None, *whole_or_auto(1, REQUESTS_MAX)] = None
+    """Canary evidence of each step, in requests. ``auto``: from the SLOs, 299 for
+    99 %, 2995 for 99.9 %."""
+
+    deadline: DurationOrOff = None
+    """Longest time of the whole rollout. ``off``: no limit."""
+
+    on_undecided: Literal["hold", "promote", "rollback"] = "hold"
+    """What follows ``max_duration``: ``hold`` the weights and go on judging,
+    ``promote`` or ``rollback``."""
+
+    slos: Annotated[tuple[SloSettings, ...], Field(max_length=SLOS_MAX)] = Field(
+        default_factory=default_slos
+    )
+    """The limits, all of which must hold. Absent: p99 latency at most 10 % above
+    stable, and at most 1 % errors. An empty list leaves guards and fail-fast."""
+
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+    """Chance that a canary no worse than stable is rolled back, over the whole
+    rollout, however often it is looked at; above 0 and below 0.5."""
+
+    alpha_tolerance: Annotated[float, Field(gt=0, lt=0.5)] = 0.10
+    """The same chance for a canary that is worse, but within the limits."""
+
+    warmup: Duration = 20.0
+    """How long only gross faults count, while the canary's caches are cold."""
+
+    fail_fast: Annotated[FailFastSettings | None, *OrOff] = Field(
+        default_factory=FailFastSettings
+    )
+    """What drops the canary at once. ``off``: nothing does."""
+
+    guards: GuardsSettings = Field(default_factory=GuardsSettings)
+    """What is judged without being named."""
+
+    after: Literal["swap", "return"] = "swap"
+    """After success: ``swap`` the roles, or ``return`` the traffic to stable once it
+    reports the winner's revision."""
+
+    @field_validator("steps", mode="after")
+    @classmethod
+    def _promotion_comes_last(
+        cls, steps: tuple[StepSettings, ...]
+    ) -> tuple[StepSettings, ...]:
+        if steps[-1].weight < FULL_PERCENT:
+            return (*steps, StepSettings(weight=FULL_PERCENT))
+        return steps
