@@ -1,8 +1,8 @@
 """
 The access log: off by default, sampled, never in a request's way.
 
-Lines are collected and written in one go by the sweep. When the reader of
-stderr is slower than the log, lines are dropped and counted, nothing waits.
+Lines go to standard output, in one go by the sweep. When the reader of
+that is slower than the log, lines are dropped and counted, nothing waits.
 """
 
 import json
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LINES_MAX: Final = 10_000
 """Lines held between two sweeps (100 ms); more are dropped and counted."""
 WRITE_BYTES_MAX: Final = 65_536
-"""One write to stderr: what a pipe holds."""
+"""One write: what a pipe holds."""
 TARGET_BYTES_MAX: Final = 512
 """A longer target is cut in the log."""
 
@@ -56,7 +56,7 @@ class AccessLog:
             self._lines.append(_text(entry))
 
     def flush(self) -> None:
-        """Write what was collected; drop what stderr does not take."""
+        """Write what was collected; drop what is not taken."""
         if not self._lines:
             return
         lines, self._lines = self._lines, []

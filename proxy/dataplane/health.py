@@ -7,6 +7,7 @@ short request a connection is all that is served here.
 """
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING, Final, cast
 
 from proxy.dataplane import replies
@@ -92,7 +93,7 @@ class Health(asyncio.Protocol):
         try:
             async with asyncio.timeout(DEADLINE_S):
                 reader, writer = await asyncio.open_unix_connection(
-                    self._worker.metrics_address
+                    sock=_connected(self._worker.metrics_address)
                 )
                 try:
                     writer.write(
@@ -116,6 +117,18 @@ class Health(asyncio.Protocol):
                 return
         if self._transport is not None:
             self._transport.close()
+
+
+def _connected(address: str) -> socket.socket:
+    """Connect by hand: libuv takes a name with a leading NUL for an empty one."""
+    sock = socket.socket(socket.AF_UNIX)
+    sock.setblocking(False)  # noqa: FBT003 - the method's name says it
+    try:
+        sock.connect(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def readiness(worker: "Worker", *, verbose: bool) -> tuple[int, bytes]:

@@ -29,6 +29,8 @@ from proxy.telemetry.layout import (
     C_LATENCY,
     C_LATENCY_SUM_US,
     C_REQUESTS,
+    C_RETRY_FAILED,
+    C_RETRY_OK,
     C_ROUTED,
     C_TTFB,
     C_TTFB_SUM_US,
@@ -92,7 +94,9 @@ def answered(exchange: "Exchange", now_s: float) -> None:
         if not exchange.route or cell != version.cell:
             break
         cell += exchange.route * CELL_WORDS
-    if first:
+    if not first:
+        words[version.cell + C_RETRY_OK] += 1
+    else:
         if exchange.evidence:
             _witness(exchange, status, now_s, latency_us if timed else -1, ttfb_us)
         if exchange.judged and version.is_canary:
@@ -136,6 +140,8 @@ def replied(exchange: "Exchange", status: int) -> None:
     words[cell + C_REQUESTS + status] += 1
     if exchange.route:
         words[cell + exchange.route * CELL_WORDS + C_REQUESTS + status] += 1
+    if exchange.attempts > 1:
+        words[cell + C_RETRY_FAILED] += 1
 
 
 def client_gone(exchange: "Exchange", flag: Flag, now_s: float) -> None:

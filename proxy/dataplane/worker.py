@@ -195,7 +195,7 @@ class Worker:
             self.access_log = None
         else:
             self.access_log = AccessLog(
-                table.access_log, self.chance, sys.stderr.fileno()
+                table.access_log, self.chance, sys.stdout.fileno()
             )
         self.words[layout.R_TABLE_GENERATION] = table.generation
         self.publish_generation()

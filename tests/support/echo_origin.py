@@ -1,0 +1,113 @@
+"""
+An origin that proves what it got: ``python echo_origin.py PORT NAME``.
+
+Each answer holds the request's ``x-unique-id``, the SHA-256 of the body that
+arrived, and the origin's name. The path chooses what else happens:
+``/bytes/N`` answers N bytes, ``/slow/MS`` waits first, ``/version`` and
+``/healthz`` say the name. Started by tests as a process of its own, so that it
+can be killed.
+"""
+
+import asyncio
+import hashlib
+import json
+import sys
+
+CHUNK = b"x" * 65_536
+
+
+async def handle(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str
+) -> None:
+    """Answer the requests of one connection."""
+    try:
+        while True:
+            try:
+                head = await reader.readuntil(b"\r\n\r\n")
+            except asyncio.IncompleteReadError:
+                return
+            request_line, *lines = head[:-4].split(b"\r\n")
+            fields = {
+                key.strip().lower(): value.strip()
+                for key, _, value in (line.partition(b":") for line in lines)
+            }
+            digest = await read_body(reader, fields)
+            path = request_line.split(b" ")[1].decode()
+            await answer(writer, path, fields, digest, name)
+    except ConnectionError:
+        return
+    finally:
+        writer.close()
+
+
+async def read_body(reader: asyncio.StreamReader, fields: dict[bytes, bytes]) -> str:
+    """Read a body of either framing; return its digest."""
+    digest = hashlib.sha256()
+    if fields.get(b"transfer-encoding") == b"chunked":
+        while True:
+            size = int((await reader.readline()).strip(), 16)
+            digest.update(await reader.readexactly(size))
+            await reader.readline()
+            if not size:
+                return digest.hexdigest()
+    left = int(fields.get(b"content-length", b"0"))
+    while left:
+        data = await reader.read(min(left, 65_536))
+        if not data:
+            raise ConnectionResetError
+        digest.update(data)
+        left -= len(data)
+    return digest.hexdigest()
+
+
+async def answer(
+    writer: asyncio.StreamWriter,
+    path: str,
+    fields: dict[bytes, bytes],
+    digest: str,
+    name: str,
+) -> None:
+    """Send the proof, or what the path asks for."""
+    kind, _, argument = path.lstrip("/").partition("/")
+    if kind == "slow":
+        await asyncio.sleep(int(argument.partition("?")[0]) / 1000)
+    if kind == "bytes":
+        size = int(argument)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        for start in range(0, size, len(CHUNK)):
+            writer.write(CHUNK[: size - start])
+            await writer.drain()
+        return
+    if kind in {"version", "healthz"}:
+        body = name.encode()
+    else:
+        body = json.dumps(
+            {
+                "id": fields.get(b"x-unique-id", b"").decode(),
+                "digest": digest,
+                "origin": name,
+            }
+        ).encode()
+    writer.write(
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+    )
+    await writer.drain()
+
+
+async def main(port: int, name: str) -> None:
+    """Serve until killed."""
+    server = await asyncio.start_server(
+        lambda reader, writer: handle(reader, writer, name),
+        "127.0.0.1",
+        port,
+        backlog=1024,
+    )
+    async with server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    import uvloop
+
+    uvloop.run(main(int(sys.argv[1]), sys.argv[2]))
