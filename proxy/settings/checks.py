@@ -319,12 +319,8 @@ def _check_clocks(loc: Loc, rollout: RolloutSettings) -> Iterator[Mistake]:
 
 
 def _check_limits(loc: Loc, slo: SloSettings) -> Iterator[Mistake]:
-    relative = slo.max_ratio is not None or slo.max_delta is not None
-    if slo.max is None and not relative:
+    if slo.max is None and slo.max_ratio is None and slo.max_delta is None:
         yield loc, "can never be decided: no `max`, `max_ratio` or `max_delta`"
-    elif slo.max is not None and relative:
-        message = "`max` and a limit against stable are two SLOs, write one for each"
-        yield (*loc, "max"), message
 
 
 def _check_slo(

@@ -265,11 +265,10 @@ def _normalised(read: Callable[[str], object]) -> AfterValidator:
 
 
 def _cleaned_host(text: str) -> str:
-    name = text.removeprefix("*.")
-    if not addresses.is_host_name(name):
+    if not addresses.is_host_name(text):
         raise ValueError(
-            f"{units.quote(text)} is not a host name (without a port) such as "
-            "shop.example.com or *.example.com"
+            f"{units.quote(text)} is not a host name such as shop.example.com, "
+            "without a port"
         )
     return text.lower()
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from proxy.settings import units
 from proxy.settings.fields import MISTAKE
 from proxy.settings.schema import Settings
 from proxy.settings.tree import Node
@@ -190,14 +191,26 @@ def _by_kind(kind: str, context: dict[str, Any], value: object) -> str:
         what = f", got {_shown(value)}" if isinstance(value, str | int | float) else ""
         return _EXPECTED[kind] + what
     if kind in _WRONG:
-        bounds = {name: _plain(bound) for name, bound in context.items()}
+        bounds = {name: _bound(bound, value) for name, bound in context.items()}
         return f"{_shown(value)} {_WRONG[kind].format(**bounds)}"
     if kind in _LENGTH:
         return _LENGTH[kind].format(**context)
     return f"{_shown(value)} is not valid"
 
 
-def _plain(bound: object) -> str:
+def _bound(bound: object, value: object) -> str:
+    """Write a bound as the value was written: with its unit."""
+    if not isinstance(bound, float | int):
+        return str(bound)
+    for read, write in (
+        (units.parse_duration, units.format_duration),
+        (units.parse_size, lambda size: units.format_size(int(size))),
+    ):
+        try:
+            read(str(value))
+        except units.QuantityError:
+            continue
+        return write(bound)
     return f"{bound:g}" if isinstance(bound, float) else str(bound)
 
 

@@ -127,8 +127,8 @@ class SloSettings(Model):
         ]
         | None
     ) = None
-    """Absolute limit: a duration for a latency, a percentage for a rate. None: the
-    canary is only compared with stable."""
+    """Absolute limit: a duration for a latency, a percentage for a rate; beside a
+    limit against stable, both must hold. None: no absolute limit."""
 
     max_ratio: Annotated[float, Field(ge=1, le=1000)] | None = None
     """Limit as a multiple of stable, 1.0 to 1000.0; 1.10 is 10 % above stable. None:

@@ -54,7 +54,7 @@ class MatchSettings(Model):
     """Which requests belong to the service; everything named must hold."""
 
     host: HostText | None = None
-    """Host without port; ``*.example.com`` is any name below. None: any host."""
+    """Host without port, compared whole and without case. None: any host."""
 
     path_prefix: Path | None = None
     """Start of the path, by whole segments. None: any path."""

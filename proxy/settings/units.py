@@ -168,6 +168,6 @@ _CONTROL_CHARS = {
 
 
 def _expected(text: str, what: str) -> str:
-    if is_plain_number(text[:TEXT_CHARS_MAX]):
+    if is_plain_number(text[:TEXT_CHARS_MAX]) and not text.startswith("-"):
         return f"{text[:TEXT_CHARS_MAX]} has no unit, expected {what}"
     return f"{quote(text)} is not {what}"

@@ -52,6 +52,7 @@ def test_the_bounds_are_those_of_the_slab() -> None:
         ROLLOUT + "fail_fast: off\n      guards: {client_error_rate: off}",
         SLO + "{metric: latency, quantile: 0.999, max_ratio: 1}",
         SLO + "{metric: ttfb, quantile: 0.5, max: 14s}",
+        SLO + "{metric: error_rate, max: 1%, max_ratio: 2}",
         SLO + "{metric: error_rate, max_ratio: 1.25, max_delta: 0.05%, route: each}",
         SLO + "{metric: error_rate, max: 1%, codes: [5xx, 404], route: GET /a}",
         ROLLOUT + "start: manual\n      stable: canary\n      canary: stable",
@@ -91,9 +92,56 @@ def test_what_the_contract_allows_is_accepted(text: str) -> None:
         (
             SERVICE + "    match: [{host: 'shop:80'}]",
             (
-                'services.web.match[0].host: "shop:80" is not a host name (without a '
-                "port) "
-                "such as shop.example.com or *.example.com"
+                'services.web.match[0].host: "shop:80" is not a host name such as '
+                "shop.example.com, without a port"
+            ),
+        ),
+        (
+            SERVICE + "    match: [{host: '*.example.com'}]",
+            (
+                'services.web.match[0].host: "*.example.com" is not a host name such '
+                "as "
+                "shop.example.com, without a port"
+            ),
+        ),
+        (
+            SERVICE + "    split: {stable: -1}",
+            'services.web.split.stable: "-1" is not a percentage such as 5%',
+        ),
+        (
+            SERVICE + "    health_check: {path: /, interval: 1ms}",
+            (
+                'services.web.health_check.interval: "1ms" is too small, expected at '
+                "least "
+                "100ms"
+            ),
+        ),
+        (
+            "limits: {head: 12B}" + SERVICE,
+            'limits.head: "12B" is too small, expected at least 1KiB',
+        ),
+        (
+            SLO + "{metric: latency, quantile: 0.9, max: 0s}",
+            (
+                "services.web.rollout.slos[0].max: can never be decided: no answer "
+                "takes "
+                "0s"
+            ),
+        ),
+        (
+            SLO + "{metric: latency, quantile: 0.9, max: 1s, codes: [404]}",
+            (
+                "services.web.rollout.slos[0].codes: `codes` belongs to a rate, not "
+                "to a "
+                "latency"
+            ),
+        ),
+        (
+            SLO + "{metric: error_rate, max: 1%, codes: [999]}",
+            (
+                'services.web.rollout.slos[0].codes[0]: "999" is not a status such as '
+                "404 "
+                "or 5xx"
             ),
         ),
         (
@@ -272,14 +320,6 @@ def test_what_the_contract_allows_is_accepted(text: str) -> None:
                 "services.web.rollout.slos[0].max: 1 has no unit, expected a "
                 "percentage "
                 "such as 5%"
-            ),
-        ),
-        (
-            SLO + "{metric: error_rate, max: 1%, max_ratio: 2}",
-            (
-                "services.web.rollout.slos[0].max: `max` and a limit against stable "
-                "are "
-                "two SLOs, write one for each"
             ),
         ),
         (
