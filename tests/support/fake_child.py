@@ -102,6 +102,8 @@ class FakeWorker:
 
     def accept(self, listener: socket.socket) -> bool:
         """Take one connection and wait for its request; False when there is none."""
+        if listener.fileno() < 0:  # closed by an earlier event of the same round
+            return False
         try:
             connection, _ = listener.accept()
         except BlockingIOError:

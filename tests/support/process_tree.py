@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,8 +46,11 @@ def is_running(pid: int) -> bool:
 class ProcessTree:
     """A supervisor with fake children, and what can be seen of it."""
 
-    def __init__(self, directory: Path, **changes: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self, directory: Path, *, starter: Sequence[str] = (), **changes: object
+    ) -> None:
         self.directory = directory
+        self.starter = starter
         self.config = directory / "script.json"
         self.log_path = directory / "log"
         if not self.config.exists():
@@ -73,11 +76,13 @@ class ProcessTree:
         fd = channel.sealed_document("plan", self.plan)
         support = str(Path(__file__).resolve().parent)
         path = os.pathsep.join([str(ROOT), support])
+        command = [sys.executable, "-P", "-m", "proxy.supervisor"]
         try:
             with self.log_path.open("ab") as log:
                 return subprocess.Popen(
-                    [sys.executable, "-P", "-m", "proxy.supervisor", str(fd)],
+                    [*self.starter, *command, str(fd)],
                     pass_fds=[fd],
+                    stdin=subprocess.PIPE,
                     stderr=log,
                     env={**os.environ, "PYTHONPATH": path},
                 )
@@ -121,6 +126,15 @@ class ProcessTree:
         for index in range(self.plan["workers"]):
             self.wait_for("child_ready", child=f"worker-{index}")
         return self
+
+    def wait_replaced(self, child: str, pid: int) -> int:
+        """Wait until another process than ``pid`` is ready as that child."""
+
+        def replacement() -> int:
+            newest: int = self.events("child_ready", child=child)[-1]["child_pid"]
+            return 0 if newest == pid else newest
+
+        return eventually(replacement, f"the replacement of {child}")
 
     def pid_of(self, child: str) -> int:
         """Return the process id of the newest child with that name."""
@@ -172,6 +186,8 @@ class ProcessTree:
         """End the tree, whatever state it is in."""
         self.process.kill()
         self.process.wait(DEADLINE_S)
+        assert self.process.stdin is not None
+        self.process.stdin.close()
 
 
 def read_answer(connection: socket.socket) -> dict[str, Any]:
@@ -185,9 +201,11 @@ def read_answer(connection: socket.socket) -> dict[str, Any]:
 
 
 @contextmanager
-def running_tree(directory: Path, **changes: Any) -> Iterator[ProcessTree]:  # noqa: ANN401
+def running_tree(
+    directory: Path, *, starter: Sequence[str] = (), **changes: object
+) -> Iterator[ProcessTree]:
     """Run a tree with a changed plan, and leave nothing of it behind."""
-    tree = ProcessTree(directory, **changes)
+    tree = ProcessTree(directory, starter=starter, **changes)
     try:
         yield tree
     finally:
