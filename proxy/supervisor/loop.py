@@ -248,6 +248,7 @@ class Supervisor:
             self._slab.fd, self._alive_read, self._table_fd, self._settings_fd
         )
         if child == CONTROL:
+            self._slab.clear_control_beat()
             module = self._plan.modules.control
             launch = control_launch(
                 self._plan, self._listeners, shared, theirs.fileno()

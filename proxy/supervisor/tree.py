@@ -13,6 +13,7 @@ for ``loop`` to perform, in order. The rules:
   Afterwards nothing but a signal ends the tree.
 """
 
+import math
 import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ from proxy.supervisor.backoff import Backoff, control_backoff, worker_backoff
 from proxy.supervisor.drain import Draining, Stage
 from proxy.supervisor.heartbeat import (
     CONTROL_QUIET_MAX_S,
+    START_QUIET_MAX_S,
     WORKER_QUIET_MAX_S,
     Pulse,
 )
@@ -54,7 +56,7 @@ class Seat:
 
     child: int
     backoff: Backoff
-    pulse: Pulse
+    pulse: Pulse = field(default_factory=Pulse)
     pid: int = 0
     """0 while nobody sits there."""
     ready: bool = False
@@ -78,8 +80,8 @@ class Tree:
     """The seats, who of them is ready, and how far the end has come."""
 
     def __init__(self, workers: int, draining: Draining) -> None:
-        self.control = _control_seat()
-        self.workers = [_worker_seat(index) for index in range(workers)]
+        self.control = Seat(CONTROL, control_backoff())
+        self.workers = [Seat(index, worker_backoff()) for index in range(workers)]
         self.draining = draining
         self.complete = False
         """Whether a worker was ready at least once."""
@@ -111,7 +113,7 @@ class Tree:
         seat.pid, seat.started_s, seat.starts = pid, now_s, seat.starts + 1
         seat.respawn_s, seat.kill_s, seat.ready, seat.doomed = None, None, False, False
         seat.adopted = set()
-        seat.pulse = Pulse(seat.pulse.quiet_max_s)
+        seat.pulse = Pulse()
         actions: list[Action] = [_note("child_started", seat, restarts=seat.restarts)]
         if child == CONTROL:
             return [*actions, ShowControl(seat.restarts)]
@@ -255,13 +257,21 @@ class Tree:
             if not seat.pid or seat.doomed:
                 continue
             seat.pulse = seat.pulse.seen(beats_ms[seat.child], passed_s)
-            waits = not seat.pulse.beat_ms and not self.has_table
-            if seat.pulse.stalled and not waits:
+            if seat.pulse.quiet_s > self._quiet_max_s(seat):
                 seat.doomed = True
                 quiet_s = round(seat.pulse.quiet_s, 1)
                 actions.append(_note("child_hangs", seat, "error", quiet_s=quiet_s))
                 actions.append(Kill(seat.child, signal.SIGKILL))
         return [*actions, *self._adoptions()] if actions else []
+
+    def _quiet_max_s(self, seat: Seat) -> float:
+        """Return how long a child may be without a beat."""
+        if seat.child == CONTROL:
+            return CONTROL_QUIET_MAX_S if seat.pulse.beat_ms else START_QUIET_MAX_S
+        if seat.ready:
+            return WORKER_QUIET_MAX_S
+        # A worker that has no table yet waits for control, for however long.
+        return START_QUIET_MAX_S if self.has_table else math.inf
 
     def _respawns(self, now_s: float) -> list[Action]:
         actions: list[Action] = []
@@ -323,14 +333,6 @@ class Tree:
             "pid": seat.pid if pid is None else pid,
         }
         return [Tell(CONTROL, message)] if self.control.pid else []
-
-
-def _control_seat() -> Seat:
-    return Seat(CONTROL, control_backoff(), Pulse(CONTROL_QUIET_MAX_S))
-
-
-def _worker_seat(index: int) -> Seat:
-    return Seat(index, worker_backoff(), Pulse(WORKER_QUIET_MAX_S))
 
 
 def _serves(seat: Seat) -> bool:

@@ -7,6 +7,7 @@ pipe whose only write end the supervisor holds comes to its end.
 Standard library only; nothing here decides what a process is for.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -79,10 +80,12 @@ def exit_if_orphaned(alive_fd: int) -> None:
     End this process at once when the supervisor is gone.
 
     The callback for a readable ``alive_fd``: nobody writes to that pipe, so
-    readable means that its write end was closed.
+    readable means that its write end was closed. Does nothing where a
+    non-blocking end turns out not to be readable.
     """
-    if not os.read(alive_fd, 1):
-        os._exit(EXIT_ORPHANED)
+    with contextlib.suppress(BlockingIOError):
+        if not os.read(alive_fd, 1):
+            os._exit(EXIT_ORPHANED)
 
 
 def set_title(title: str) -> None:

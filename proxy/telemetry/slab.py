@@ -329,6 +329,10 @@ class SupervisorSlab:
         """Return control's last heartbeat; 0 before the first."""
         return self._header[layout.H_CONTROL_BEAT_MS]
 
+    def clear_control_beat(self) -> None:
+        """Forget the heartbeat of the control process that ended."""
+        self._header[layout.H_CONTROL_BEAT_MS] = 0
+
     def prepare_region(self, worker: int, generation: int) -> None:
         """
         Make a dead worker's region ready for its replacement.

@@ -1,5 +1,6 @@
 """What follows from what: adoption, replacement, hanging, failing starts, the end."""
 
+import math
 import signal
 from collections.abc import Iterable
 
@@ -196,8 +197,44 @@ def test_a_worker_without_a_table_may_wait_for_ever() -> None:
     tree.started(0, 11, 0.0)
 
     for look in range(1000):
-        now_beats = {CONTROL: look, 0: 0}
+        now_beats = {CONTROL: look, 0: 7}
         assert tree.tick(look * LOOK_EVERY_S, LOOK_EVERY_S, now_beats) == []
+
+
+def silent_start(child: int) -> float:
+    """Return after how many seconds a child that starts in silence is killed."""
+    tree = new_tree(1)
+    tree.started(CONTROL, 10, 0.0)
+    tree.started(0, 11, 0.0)
+    tree.table_came(1)
+    for look in range(1, 1000):
+        now_beats = {CONTROL: look, 0: look, child: 0}
+        now_s = look * LOOK_EVERY_S
+        if Kill(child, signal.SIGKILL) in tree.tick(now_s, LOOK_EVERY_S, now_beats):
+            return now_s
+    return math.inf
+
+
+def test_a_start_that_hangs_is_ended() -> None:
+    """Half a minute is far more than a start takes, for a worker with its table too."""
+    for child in (CONTROL, 0):
+        assert 30.0 < silent_start(child) <= 31.0
+
+
+def test_control_that_hangs_is_killed() -> None:
+    """Its beat stands still for more than ten seconds, after it had begun."""
+    tree = running_tree(1)
+    tree.tick(0.0, 0.0, beats(tree, 1))
+    killed_s = [
+        look * LOOK_EVERY_S
+        for look in range(1, 100)
+        if Kill(CONTROL, signal.SIGKILL)
+        in tree.tick(
+            look * LOOK_EVERY_S, LOOK_EVERY_S, beats(tree, look + 1, quiet=[CONTROL])
+        )
+    ]
+
+    assert killed_s == [10.25]
 
 
 def test_a_start_that_never_succeeds_ends_with_a_sentence() -> None:
