@@ -1,0 +1,205 @@
+"""
+The four stories: what is deployed, how the rollout must end, what is said.
+
+A story changes the behaviour and the revision of the shop that is the canary at
+that time, and from then on only watches: Headgate sees the new revision by
+itself. Its end is checked against what the shop itself counted.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from proxy.cli.demo.behaviour import JsonValue, Tally
+from proxy.cli.demo.load import Load
+from proxy.cli.demo.screen import Screen
+from proxy.cli.demo.stage import Stage
+from proxy.cli.demo.view import Users, draw
+from proxy.errors import AdminError
+
+Json = Mapping[str, Any]
+
+LOOK_EVERY_S = 0.2
+STORY_WAIT_S = 75.0
+"""Longest story: the good canary takes about 30 s on a quiet machine."""
+ENDED = frozenset({"Succeeded", "RolledBack"})
+DROP_WAIT_S = 1.0
+"""A canary that fails everything is out this long after its first failure."""
+REQUESTS_A_WORKER = 20
+"""How many failures each worker needs to see: ``fail_fast.requests``."""
+SETTLE_S = 0.5
+"""Requests on their way when the weight moved arrive within this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One release and how it must end."""
+
+    name: str
+    title: str
+    behaviour: Mapping[str, JsonValue]
+    phase: str
+    reason: str | None = None
+    """The rollout's reason at the end; ``None``: any."""
+    fails_after_s: float | None = None
+    """When a request is known to have failed, after it arrived at the canary;
+    ``None``: this canary does not fail every request."""
+
+
+STORIES = (
+    Story(
+        name="good",
+        title="a good canary is promoted step by step to 100 %",
+        behaviour={"median_s": 0.050, "error_rate": 0.0, "hangs": False},
+        phase="Succeeded",
+    ),
+    Story(
+        name="slow",
+        title="a canary that is 30 % slower is rolled back",
+        behaviour={"median_s": 0.065, "error_rate": 0.0, "hangs": False},
+        phase="RolledBack",
+        reason="SloViolated",
+    ),
+    Story(
+        name="failing",
+        title="a canary that fails every request is dropped at once",
+        behaviour={"median_s": 0.050, "error_rate": 1.0, "hangs": False},
+        phase="RolledBack",
+        reason="FailFast",
+        fails_after_s=0.0,
+    ),
+    Story(
+        name="silent",
+        title="a canary that never answers is dropped at once",
+        behaviour={"median_s": 0.050, "error_rate": 0.0, "hangs": True},
+        phase="RolledBack",
+        reason="FailFast",
+        fails_after_s=1.0,  # timeouts.attempt
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a story ended."""
+
+    story: Story
+    told: str
+    """What happened, in a sentence."""
+    wrong: tuple[str, ...]
+    """What is not as it had to be; empty: the story ended as told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What was seen while a story ran."""
+
+    rollout: Json
+    weights: tuple[float, ...]
+    """The canary's weights in percent, each time it changed."""
+    took_s: float
+
+
+async def tell(
+    story: Story, revision: str, stage: Stage, load: Load, screen: Screen
+) -> Ending:
+    """Deploy ``revision``, watch until its rollout ended, and judge the end."""
+    service = await stage.service()
+    canary = stage.shops[service["canary"]]
+    screen.say(f"   {canary.name} now runs {revision}", "dim")
+    await canary.deploy({**story.behaviour, "revision": revision})
+    watched = await _watch(revision, service, stage, load, screen)
+    await asyncio.sleep(SETTLE_S)
+    return judge(story, watched, await canary.tally(), stage.workers)
+
+
+def judge(story: Story, watched: Watched, tally: Tally, workers: int) -> Ending:
+    """Return how a story ended, and what of it is not as it had to be."""
+    rollout = watched.rollout
+    wrong = []
+    if rollout["phase"] != story.phase:
+        wrong.append(f"phase {rollout['phase']}, expected {story.phase}")
+    elif story.reason is not None and rollout["reason"] != story.reason:
+        wrong.append(f"reason {rollout['reason']}, expected {story.reason}")
+    if story.phase == "Succeeded":
+        wrong += _missed_steps(rollout, watched.weights)
+    told = f"{rollout['phase']} after {watched.took_s:.0f} s"
+    if story.fails_after_s is None:
+        told += f", the canary answered {tally.requests} requests"
+    else:
+        failing_s = _failing_s(tally, story.fails_after_s)
+        most = REQUESTS_A_WORKER * workers + tally.in_flight_peak
+        told = (
+            f"{rollout['phase']}: out {failing_s:.2f} s after its first failure; "
+            f"{tally.requests} requests were exposed (at most {REQUESTS_A_WORKER} "
+            f"for each of {workers} workers and {tally.in_flight_peak} in flight)"
+        )
+        if failing_s > DROP_WAIT_S:
+            wrong.append(f"it got requests for {failing_s:.2f} s of failing")
+        if not 0 < tally.requests <= most:
+            wrong.append(f"{tally.requests} requests exposed, expected 1 to {most}")
+    return Ending(story, told, tuple(wrong))
+
+
+async def _watch(
+    revision: str, service: Json, stage: Stage, load: Load, screen: Screen
+) -> Watched:
+    """Show the rollout of ``revision`` until it ended or takes too long."""
+    before = {version["name"]: version["requests"] for version in service["versions"]}
+    sent, failed = load.sent, load.failed.total()
+    started_s = time.monotonic()
+    weights = [0.0]
+    while True:
+        service, rollout = await _look(stage)
+        users = Users(load.sent - sent, load.failed.total() - failed)
+        took_s = time.monotonic() - started_s
+        if rollout["revision"] == revision:
+            screen.show(draw(service, rollout, before, users))
+            if rollout["weight"] != weights[-1]:
+                weights.append(rollout["weight"])
+            if rollout["phase"] in ENDED:
+                return Watched(rollout, tuple(weights), took_s)
+        if took_s > STORY_WAIT_S:
+            return Watched(rollout, tuple(weights), took_s)
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _look(stage: Stage) -> tuple[Json, Json]:
+    """Return the service and its rollout; asks again where the API is busy."""
+    for _try in range(10):
+        try:
+            return await stage.service(), await stage.rollout()
+        except AdminError:
+            await asyncio.sleep(LOOK_EVERY_S)
+    return await stage.service(), await stage.rollout()
+
+
+def _missed_steps(rollout: Json, weights: tuple[float, ...]) -> list[str]:
+    """Return a complaint when the weights were not those of the steps, in order."""
+    expected = (0.0, *(float(step["weight"]) for step in rollout["steps"]))
+    if weights == expected:
+        return []
+    return [f"weights {weights}, expected {expected}"]
+
+
+def _failing_s(tally: Tally, fails_after_s: float) -> float:
+    """Return how long requests still arrived after the first one had failed."""
+    if tally.first_s is None or tally.last_s is None:
+        return 0.0
+    return max(0.0, tally.last_s - tally.first_s - fails_after_s)
+
+
+def named(names: list[str] | None) -> tuple[Story, ...]:
+    """
+    Return the stories that were asked for, in the order they are told.
+
+    Raises:
+        ValueError: there is no such story.
+    """
+    known = {story.name: story for story in STORIES}
+    for name in names or ():
+        if name not in known:
+            raise ValueError(f"no story {name!r}, expected one of {', '.join(known)}")
+    return tuple(story for story in STORIES if not names or story.name in names)
