@@ -1,4 +1,5 @@
-"""Fail when too few branches of the pure packages were run by the tests.
+"""
+Fail when too few branches of the pure packages were run by the tests.
 
 Decides over the data that ``coverage combine`` left; runs no test itself. Only
 branches count here, not lines: a line can be run without its other way out.
