@@ -77,14 +77,14 @@ class Change:
     What is saved for one service in one moment.
 
     ``expected`` is the revision that the document was derived from (0: none).
-    ``decisions`` are numbered by the store; ``run`` is an ended rollout.
+    ``decisions`` are numbered by the store; ``runs`` are ended rollouts.
     """
 
     service: str
     expected: int
     document: JsonObject
     decisions: tuple[JsonObject, ...] = ()
-    run: JsonObject | None = None
+    runs: tuple[JsonObject, ...] = ()
 
 
 class Store(Protocol):
@@ -163,7 +163,7 @@ class SqliteStore:
 
     def save(self, changes: Sequence[Change]) -> list[list[int]]:
         """Save all changes or none; see ``Store.save``."""
-        lasting = any(change.decisions or change.run for change in changes)
+        lasting = any(change.decisions or change.runs for change in changes)
         with self._transaction(lasting=lasting):
             return [self._save_one(change) for change in changes]
 
@@ -221,8 +221,8 @@ class SqliteStore:
                 f"the saved state of {change.service} is no longer at revision "
                 f"{change.expected}: somebody else saved it"
             )
-        if change.run is not None:
-            self._append("runs", change.service, (_dump(change.run),), RUNS_MAX)
+        for run in change.runs:
+            self._append("runs", change.service, (_dump(run),), RUNS_MAX)
         return [
             self._append(
                 "decisions",

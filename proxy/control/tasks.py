@@ -7,11 +7,11 @@ failure once, with the task's name, and ends what is left when it is closed.
 """
 
 import asyncio
-import logging
+import traceback
 from collections.abc import Coroutine
 from typing import Any
 
-log = logging.getLogger(__name__)
+from proxy.telemetry.log import log
 
 TASKS_MAX = 4096
 """More than one prober and one poller a service at the slab's 1024 services."""
@@ -37,11 +37,15 @@ class Tasks:
         task.add_done_callback(self._ended)
         return task
 
+    def cancel(self) -> None:
+        """Cancel what still runs, without waiting for its end."""
+        for task in self._tasks:
+            task.cancel()
+
     async def close(self) -> None:
         """Cancel what still runs and wait for its end."""
         left = list(self._tasks)
-        for task in left:
-            task.cancel()
+        self.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
@@ -51,4 +55,11 @@ class Tasks:
         error = task.exception()
         if error is not None:
             self.failures += 1
-            log.error("task %s failed: %s", task.get_name(), error, exc_info=error)
+            log("error", "task failed", task=task.get_name(), error=describe(error))
+
+
+def describe(error: BaseException) -> str:
+    """Return an unexpected error on one line: what, and where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}: {error}{where}"

@@ -116,8 +116,8 @@ def test_old_decisions_are_forgotten_and_numbers_go_on(
 
 def test_runs_are_listed_newest_first(store: SqliteStore) -> None:
     """Ended rollouts are kept beside the document of the present one."""
-    store.save([Change("a", 0, {}, run={"id": "a-1"})])
-    store.save([Change("a", 1, {}, run={"id": "a-2"})])
+    store.save([Change("a", 0, {}, runs=({"id": "a-1"},))])
+    store.save([Change("a", 1, {}, runs=({"id": "a-2"},))])
 
     assert [run["id"] for run in store.runs("a")] == ["a-2", "a-1"]
 

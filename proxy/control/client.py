@@ -1,0 +1,86 @@
+"""
+Short HTTP requests and TCP connects to endpoints, bounded in time and size.
+
+The only place of the control process that speaks to versions: for health and
+revisions. No connection is kept, no redirect followed, no proxy asked.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+
+from proxy.settings.addresses import parse_endpoint
+
+BODY_BYTES_MAX = 1024
+"""A revision is a word; a health page's text is not read further."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer's status and the first ``BODY_BYTES_MAX`` bytes of its body."""
+
+    status: int
+    body: bytes
+
+
+async def fetch(endpoint: str, path: str, *, timeout_s: float) -> Reply:
+    """
+    GET ``path`` from an endpoint (``http://host:port`` or ``unix:/path``).
+
+    Raises:
+        OSError: no connection, no answer in time, or no HTTP.
+    """
+    target = parse_endpoint(endpoint)
+    try:
+        async with asyncio.timeout(timeout_s), _session(target.unix) as session:
+            url = f"http://{target.authority}{path}"
+            async with session.get(url, allow_redirects=False) as response:
+                body = await _read(response)
+                return Reply(response.status, body)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
+
+
+async def connect(endpoint: str, *, timeout_s: float) -> None:
+    """
+    Open a connection to an endpoint and close it.
+
+    Raises:
+        OSError: nobody accepted in time.
+    """
+    target = parse_endpoint(endpoint)
+    async with asyncio.timeout(timeout_s):
+        if target.unix is not None:
+            _, writer = await asyncio.open_unix_connection(target.unix)
+        else:
+            _, writer = await asyncio.open_connection(target.host, target.port)
+    writer.close()
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """Read until the end or the bound, whichever comes first."""
+    body = b""
+    async for piece in response.content.iter_chunked(BODY_BYTES_MAX):
+        body += piece
+        if len(body) >= BODY_BYTES_MAX:
+            break
+    return body[:BODY_BYTES_MAX]
+
+
+@asynccontextmanager
+async def _session(unix: str | None) -> AsyncIterator[aiohttp.ClientSession]:
+    connector: aiohttp.BaseConnector = (
+        aiohttp.TCPConnector(force_close=True)
+        if unix is None
+        else aiohttp.UnixConnector(unix, force_close=True)
+    )
+    async with aiohttp.ClientSession(
+        connector=connector,
+        auto_decompress=False,
+        headers={"User-Agent": "headgate"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+    ) as session:
+        yield session

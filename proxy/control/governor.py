@@ -1,0 +1,479 @@
+"""
+All services together: events in, state saved, weights applied, table sent.
+
+This is the shell between the pure packages. Every change follows the same
+path: ``offer`` to the steward, ``save`` in one transaction, ``apply`` to the
+slab, ``publish``. What is applied is computed from what is saved, so a crash
+anywhere on the path heals on the next pass. A service that raises an unexpected
+error keeps its state and its weights, is logged and counted, and holds up
+nobody else.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from proxy import analysis
+from proxy.control.allocation import Allocation, Kind, allocate
+from proxy.control.clock import Clock
+from proxy.control.evidence import Rate, canary_requests, gather
+from proxy.control.failfast import Lately
+from proxy.control.steward import Steward
+from proxy.control.store import Saved, Store
+from proxy.control.tables import Roles, table_document, wish_of
+from proxy.control.tasks import describe
+from proxy.control.weights import WeightWriter, shares
+from proxy.errors import NotFoundError, StoreConflictError, StoreError
+from proxy.model.judging import Judgement, JudgeState
+from proxy.rollout.events import (
+    ConfigSeen,
+    Event,
+    RevisionSeen,
+    SetWeights,
+    Tick,
+    Tripped,
+)
+from proxy.rollout.state import judge_plan_of
+from proxy.settings import Loaded
+from proxy.settings.schema import Settings
+from proxy.telemetry import layout
+from proxy.telemetry.log import log
+from proxy.telemetry.slab import ControlSlab
+
+JsonObject = dict[str, Any]
+Publish = Callable[[JsonObject], None]
+"""Takes an event, or a finished route table document."""
+
+UNSETTLED_WARN_S = 5.0
+"""Workers compile a table within milliseconds; a raise that waits so long is told."""
+
+
+class Governor:
+    """Keeps every service's state, weights and place in the route table."""
+
+    def __init__(
+        self,
+        slab: ControlSlab,
+        store: Store,
+        clock: Clock,
+        send_table: Publish,
+        publish: Publish,
+    ) -> None:
+        self.slab = slab
+        self.store = store
+        self.clock = clock
+        self.stewards: dict[str, Steward] = {}
+        self.allocation = Allocation()
+        self.generation = 0
+        self.config_hash = ""
+        self.store_error = ""
+        """Why the last save failed; empty while the store works."""
+        self.errors = 0
+        """Unexpected errors that were caught, since the start."""
+        self._send_table = send_table
+        self._publish = publish
+        self._writer = WeightWriter(slab)
+        self._settings: Settings | None = None
+        self._table: JsonObject = {}
+        self._roles: dict[str, Roles] = {}
+        self._unapplied: dict[str, float] = {}
+        self._rates: dict[str, Rate] = {}
+        self._lately: dict[str, Lately] = {}
+        self._documents: dict[str, Saved] = {}
+
+    # --- start and settings ---
+
+    def replay(self, table: JsonObject | None) -> None:
+        """
+        Read the store, and the table that the workers have after a restart.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        self._documents = self.store.load()
+        if table is not None:
+            self._table = table
+            self.generation = int(table["generation"])
+            self.allocation = Allocation.from_document(table)
+
+    def install(self, loaded: Loaded) -> None:
+        """
+        Put settings into force: stewards, places, weights, then the table.
+
+        Raises:
+            TableError: they do not fit into the slab; nothing was changed.
+        """
+        settings = loaded.settings
+        wishes = [wish_of(name, one) for name, one in settings.services.items()]
+        allocation, fresh = allocate(
+            self.allocation,
+            wishes,
+            generation=self.generation + 1,
+            oldest_in_use=self._oldest_in_use(),
+        )
+        for place in fresh:
+            if place.kind is Kind.CELL:
+                self.slab.zero_cells(range(place.first, place.first + place.count))
+            elif place.kind is Kind.SEEN:
+                self.slab.zero_seen(place.first)
+        self.allocation = allocation
+        for place in fresh:
+            if place.kind is Kind.SLOT:
+                self._writer.move(allocation, place.key[0], place.first)
+        self._settings = settings
+        self.config_hash = loaded.hash
+        self._adopt(settings)
+        self.save(self.stewards.values())
+        self._drop_removed(settings)
+        self.apply(self.stewards.values())
+        self._note_salts(self.stewards.values())
+        self.save(self.stewards.values())
+        self.send_table()
+
+    def _adopt(self, settings: Settings) -> None:
+        """Give every service its steward, and every steward what the file says."""
+        now_s = self.clock.unix_s()
+        for name, service in settings.services.items():
+            steward = self.stewards.get(name)
+            if steward is None:
+                saved = self._documents.get(name)
+                steward = self.stewards[name] = Steward(name, service, saved)
+            else:
+                steward.configure(service)
+            with self._guarded(name, "configuration"):
+                steward.offer(ConfigSeen(dict(service.split)), now_s)
+            for version, one in service.versions.items():
+                if one.revision is not None and one.revision.value is not None:
+                    seen = RevisionSeen(version, one.revision.value)
+                    with self._guarded(name, "revision"):
+                        steward.offer(seen, now_s)
+        for name, steward in self.stewards.items():
+            if name not in settings.services:
+                steward.plan = None
+                with self._guarded(name, "removal"):
+                    steward.offer(ConfigSeen(steward.weights), now_s)
+
+    def _drop_removed(self, settings: Settings) -> None:
+        for name in [name for name in self.stewards if name not in settings.services]:
+            steward = self.stewards.pop(name)
+            self._documents[name] = steward.as_saved()
+            for kept in (self._unapplied, self._rates, self._lately):
+                kept.pop(name, None)
+        # The order of the file is the order of every list.
+        self.stewards = {name: self.stewards[name] for name in settings.services}
+
+    def send_table(self) -> None:
+        """Number a new table and hand it on, unless the workers have the same."""
+        assert self._settings is not None
+        self._roles = {name: one.roles for name, one in self.stewards.items()}
+        document = table_document(
+            self._settings,
+            generation=self.generation,
+            config_hash=self.config_hash,
+            allocation=self.allocation,
+            roles=self._roles,
+        )
+        if document == self._table:
+            return
+        self.generation += 1
+        self._table = {**document, "generation": self.generation}
+        self.slab.set_header_word(layout.H_GENERATION, self.generation)
+        self._send_table(self._table)
+
+    def _oldest_in_use(self) -> int:
+        """Return the oldest table that a worker may still route by; 0: unknown."""
+        slab = self.slab
+        return min(
+            (
+                slab.region_word(worker, layout.R_GENERATION)
+                for worker in range(slab.workers)
+                if slab.worker_row(worker).state != layout.STATE_DEAD
+            ),
+            default=self.generation,
+        )
+
+    # --- what people and versions say ---
+
+    def steward(self, name: str) -> Steward:
+        """
+        Return a service's steward.
+
+        Raises:
+            NotFoundError: no such service.
+        """
+        steward = self.stewards.get(name)
+        if steward is None:
+            known = ", ".join(self.stewards)
+            raise NotFoundError(f"no service {name!r}, there is: {known}")
+        return steward
+
+    def order(self, steward: Steward, event: Event) -> None:
+        """
+        Carry out a person's order: saved and applied when it returns.
+
+        Raises:
+            ConflictError: the phase does not allow it.
+            StoreError: it raises a weight and could not be saved; nothing changed.
+        """
+        steward.offer(event, self.clock.unix_s())
+        refused = self.save([steward])
+        self._follow([steward])
+        if refused:
+            raise StoreError(f"nothing was changed: {self.store_error}")
+
+    def see_revision(self, service: str, version: str, revision: str) -> None:
+        """Note the revision that a version reports; unknown names are ignored."""
+        steward = self.stewards.get(service)
+        if steward is None or version not in steward.settings.versions:
+            return
+        if steward.state.revisions.get(version) == revision:
+            return
+        with self._guarded(service, "revision"):
+            steward.offer(RevisionSeen(version, revision), self.clock.unix_s())
+        self.save([steward])
+        self._follow([steward])
+
+    # --- ten times a second ---
+
+    def watch(self) -> None:
+        """Confirm or clear trips, look at the last requests, finish what waits."""
+        now_s = self.clock.monotonic_s()
+        self.slab.set_header_word(layout.H_CONTROL_BEAT_MS, int(now_s * 1000))
+        for steward in self.stewards.values():
+            if steward.name in self._unapplied:
+                self.apply([steward])
+            if steward.state.canary_weight > 0:
+                with self._guarded(steward.name, "fail-fast"):
+                    self._watch_canary(steward)
+
+    def _watch_canary(self, steward: Steward) -> None:
+        if steward.plan is None:
+            return
+        slot = self.allocation.slot(steward.wish)
+        epoch = self.slab.epoch(slot)
+        lately = self._lately.setdefault(steward.name, Lately())
+        lately.add(
+            self.slab,
+            epoch,
+            canary_cell=self.allocation.cell(steward.wish, steward.state.canary),
+            stable_cell=self.allocation.cell(steward.wish, steward.state.stable),
+        )
+        run = steward.state.run
+        limits = steward.plan.fail_fast if run is None else run.plan.fail_fast
+        if limits is None:
+            return
+        seen = lately.verdict(limits)
+        if not seen and epoch in self.slab.trips(slot):
+            seen = f"a worker tripped: {lately.sentence(limits.requests)}"
+        if seen:
+            self._trip(steward, seen)
+
+    def _trip(self, steward: Steward, message: str) -> None:
+        """Let the rollout confirm a trip, or clear it by a new epoch."""
+        healthy = steward.health.get(steward.state.stable) is not False
+        event = Tripped(message, stable_healthy=healthy)
+        outcome = steward.offer(event, self.clock.unix_s())
+        confirmed = any(isinstance(one, SetWeights) for one in outcome.actions)
+        steward.reflip = True
+        self._lately.pop(steward.name, None)
+        log(
+            "warning",
+            "fail-fast",
+            service=steward.name,
+            confirmed=confirmed,
+            seen=message,
+        )
+        self.save([steward])
+        self._follow([steward])
+
+    # --- once a second ---
+
+    def tick(self, dt_s: float) -> None:
+        """Judge every service, ``dt_s`` seconds after the last tick."""
+        now_s = self.clock.unix_s()
+        # Before a tick may start a run: its units are drawn by the new salt.
+        self._note_salts(self.stewards.values())
+        started_s = self.slab.header_word(layout.H_STARTED_AT_S)
+        for steward in self.stewards.values():
+            with self._guarded(steward.name, "judging"):
+                self._tick_one(steward, started_s, dt_s, now_s)
+        self.save(self.stewards.values())
+        self._follow(self.stewards.values())
+
+    def _tick_one(
+        self, steward: Steward, started_s: int, dt_s: float, now_s: float
+    ) -> None:
+        added = steward.count(self._routed(steward), started_s)
+        state = steward.state
+        judged = self._judge(steward) if state.active else None
+        steward.offer(
+            Tick(
+                dt_s=dt_s,
+                canary_routed=added.get(state.canary, 0),
+                stable_routed=added.get(state.stable, 0),
+                canary_healthy=_healthy(steward, state.canary),
+                stable_healthy=steward.health.get(state.stable) is not False,
+                judgement=None if judged is None else judged[1],
+                judge=None if judged is None else judged[0],
+            ),
+            now_s,
+        )
+
+    def _judge(self, steward: Steward) -> tuple[JudgeState, Judgement] | None:
+        """Return the judge's answer; ``None`` while the canary has no live weight."""
+        run = steward.state.run
+        slot = self.allocation.slot(steward.wish)
+        live = shares(self.slab.weights(slot))
+        versions = steward.wish.versions
+        if run is None or not {run.stable, run.canary} <= set(versions):
+            return None
+        if live.get(versions.index(run.canary), 0) == 0:
+            return None
+        plan = judge_plan_of(run)
+        epoch = self.slab.epoch(slot)
+        evidence = gather(
+            self.slab,
+            self.allocation,
+            steward.wish,
+            stable=run.stable,
+            canary=run.canary,
+            epoch=epoch,
+            slos=plan.slos,
+            baseline=live.get(versions.index(run.stable), 0) > 0,
+        )
+        rate = self._rates.setdefault(steward.name, Rate()).add(
+            epoch, canary_requests(evidence), self.clock.monotonic_s()
+        )
+        return analysis.judge(
+            plan,
+            run.judge,
+            evidence,
+            step=run.step,
+            step_age_s=run.step_s,
+            rollout_age_s=run.run_s,
+            rate_per_s=rate,
+        )
+
+    def _routed(self, steward: Steward) -> dict[str, int]:
+        return {
+            version: self.slab.sum_words(
+                self.allocation.cell(steward.wish, version), layout.C_ROUTED, 1
+            )[0]
+            for version in steward.wish.versions
+        }
+
+    # --- saving and applying ---
+
+    def save(self, stewards: Iterable[Steward]) -> list[Steward]:
+        """
+        Save what changed; return the stewards whose change was taken back.
+
+        A store that cannot be written is remembered and shown; what only lowers
+        weights stays in force without it.
+        """
+        dirty = [steward for steward in stewards if steward.dirty]
+        if not dirty:
+            return []
+        try:
+            numbers = self.store.save([steward.change() for steward in dirty])
+        except StoreConflictError:
+            return self._settle_conflicts(dirty)
+        except StoreError as error:
+            if not self.store_error:
+                log("error", "store cannot be written", error=str(error))
+            self.store_error = str(error)
+            return [steward for steward in dirty if not steward.keep_safe()]
+        if self.store_error:
+            log("info", "store can be written again")
+        self.store_error = ""
+        for steward, given in zip(dirty, numbers, strict=True):
+            self._publish_saved(steward, given)
+        return []
+
+    def _settle_conflicts(self, dirty: list[Steward]) -> list[Steward]:
+        """Save one by one; who lost takes over what the store has."""
+        documents = self.store.load()
+        lost = []
+        for steward in dirty:
+            saved = documents.get(steward.name)
+            if saved is None or saved.revision == steward.revision:
+                if self.save([steward]):
+                    lost.append(steward)
+                continue
+            log("error", "state was saved by somebody else", service=steward.name)
+            steward.reload(saved)
+            lost.append(steward)
+        return lost
+
+    def _publish_saved(self, steward: Steward, numbers: list[int]) -> None:
+        for decision in steward.saved(numbers):
+            log(
+                "info",
+                "decision",
+                service=steward.name,
+                rule=decision["rule"],
+                message=decision["message"],
+                who=decision["who"],
+            )
+            self._publish({"type": "decision", "decision": decision})
+
+    def _follow(self, stewards: Iterable[Steward]) -> None:
+        """Bring slab and table to what the states say now."""
+        changed = list(stewards)
+        self.apply(changed)
+        self._note_salts(changed)
+        if any(self._roles.get(one.name) != one.roles for one in changed):
+            self.save(changed)
+            self.send_table()
+            self.apply(changed)
+
+    def _note_salts(self, stewards: Iterable[Steward]) -> None:
+        """Let salts follow revisions where no unit can be moved by it."""
+        for steward in stewards:
+            if not self._canary_live(steward):
+                steward.note_salt()
+
+    def apply(self, stewards: Iterable[Steward]) -> None:
+        """Write the rows that the states ask for; what must wait is tried again."""
+        settled = self._writer.settled(self.generation)
+        now_s = self.clock.monotonic_s()
+        for steward in stewards:
+            with self._guarded(steward.name, "weights"):
+                done = self._writer.apply(
+                    steward, self.allocation, settled=settled, now_s=now_s
+                )
+                self._note_applied(steward.name, now_s, done=done)
+
+    def _note_applied(self, name: str, now_s: float, *, done: bool) -> None:
+        if done:
+            self._unapplied.pop(name, None)
+            return
+        since_s = self._unapplied.setdefault(name, now_s)
+        if now_s - since_s >= UNSETTLED_WARN_S:
+            self._unapplied[name] = now_s
+            log("warning", "weights wait for workers to take the table", service=name)
+
+    def _canary_live(self, steward: Steward) -> bool:
+        """Whether any unit is routed to the canary by weight, or is about to be."""
+        canary = steward.canary
+        if steward.weights.get(canary or "", 0.0) > 0 and not steward.new:
+            return True
+        if canary not in steward.wish.versions:
+            return False
+        row = self.slab.weights(self.allocation.slot(steward.wish))
+        return shares(row).get(steward.wish.versions.index(canary), 0) > 0
+
+    @contextmanager
+    def _guarded(self, service: str, what: str) -> Iterator[None]:
+        """Keep one service's unexpected error from the others, and from the loop."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 -- logged and counted
+            self.errors += 1
+            log("error", f"{what} failed", service=service, error=describe(error))
+
+
+def _healthy(steward: Steward, version: str) -> bool:
+    """A run goes on while health is unknown; a new one waits until it is known."""
+    known = steward.health.get(version)
+    return steward.state.active if known is None else known

@@ -1,0 +1,99 @@
+"""
+What a scrape shows: the governor's state and the slab's sums as plain figures.
+
+``telemetry.exposition`` gives them their names. Reads only.
+"""
+
+from proxy import __version__
+from proxy.control.allocation import ARM_MIRROR
+from proxy.control.configuration import Reload
+from proxy.control.figures import Figures, shares_of
+from proxy.control.governor import Governor
+from proxy.control.steward import Steward
+from proxy.model.vocabulary import Rejection, Verdict
+from proxy.rollout.state import PERCENT_ALL
+from proxy.telemetry import layout
+from proxy.telemetry.cut import read_live
+from proxy.telemetry.exposition import (
+    RolloutFigures,
+    ServiceFigures,
+    SloFigures,
+    Tree,
+    VersionFigures,
+)
+
+VERDICT_NUMBER = {Verdict.FAIL: -1, Verdict.UNDECIDED: 0, Verdict.PASS: 1}
+
+
+def tree_of(governor: Governor, figures: Figures, reload: Reload) -> Tree:
+    """Return everything a scrape shows."""
+    slab = governor.slab
+    region = slab.sum_region_words(0, layout.R_REJECTED + len(Rejection))
+    return Tree(
+        services=tuple(
+            _service(governor, figures, one) for one in governor.stewards.values()
+        ),
+        rejected={
+            one.name.lower(): region[layout.R_REJECTED + one] for one in Rejection
+        },
+        connections={
+            "downstream": region[layout.R_DOWNSTREAM],
+            "upstream": region[layout.R_UPSTREAM_ACTIVE]
+            + region[layout.R_UPSTREAM_IDLE],
+        },
+        worker_restarts=sum(
+            slab.worker_row(worker).restarts for worker in range(slab.workers)
+        ),
+        access_log_dropped=region[layout.R_ACCESS_LOG_DROPPED],
+        reload_ok=reload.ok,
+        reloaded_at_s=reload.success_at_s,
+        version=__version__,
+    )
+
+
+def mirrored(governor: Governor, steward: Steward) -> dict[str, int]:
+    """Return a service's mirrored requests by outcome."""
+    live = read_live(governor.slab, governor.allocation.cell(steward.wish, ARM_MIRROR))
+    return {outcome.name.lower(): n for outcome, n in live.mirrored().items()}
+
+
+def _service(governor: Governor, figures: Figures, steward: Steward) -> ServiceFigures:
+    live = figures.read(steward)
+    shares = shares_of(figures.windows(steward, live))
+    return ServiceFigures(
+        name=steward.name,
+        versions=tuple(
+            VersionFigures(
+                name,
+                live[name],
+                steward.weights.get(name, 0.0) / PERCENT_ALL,
+                shares[name],
+            )
+            for name in steward.wish.versions
+        ),
+        mirrored=mirrored(governor, steward),
+        rollout=None if steward.plan is None else _rollout(steward),
+    )
+
+
+def _rollout(steward: Steward) -> RolloutFigures:
+    state, run = steward.state, steward.state.run
+    judgement = None if run is None else run.judgement
+    ended = {
+        (outcome, reason): count
+        for key, count in steward.memory.ended.items()
+        for outcome, _, reason in [key.partition("/")]
+    }
+    return RolloutFigures(
+        phase=state.phase.value,
+        reason=state.reason.value,
+        step=0 if run is None else run.step,
+        exposed_requests=steward.memory.exposed,
+        ended=ended,
+        slos=()
+        if judgement is None
+        else tuple(
+            SloFigures(slo.id, slo.value, slo.limit, VERDICT_NUMBER[slo.verdict])
+            for slo in judgement.slos
+        ),
+    )
