@@ -8,6 +8,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
@@ -15,7 +16,7 @@ INSTALL := $(PIP) --require-hashes -r
 
 # Programs of Debian that tests and benchmarks run for real: command=package.
 TEST_PROGRAMS := nginx=nginx-light setpriv=util-linux
-BENCH_PROGRAMS := nginx=nginx-light wrk=wrk taskset=util-linux
+BENCH_PROGRAMS := nginx=nginx-light wrk=wrk taskset=util-linux haproxy=haproxy
 LOCKER := uv==0.13.9
 LOCK_OPTIONS := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
@@ -71,7 +72,7 @@ test: $(VENV)/.ready-dev ## every test, then the branches of the pure packages
 .PHONY: bench
 bench: $(VENV)/.ready-dev ## the benchmarks, see benchmarks/README.md
 	@$(call needs,$(BENCH_PROGRAMS))
-	PATH="$$PATH:/usr/sbin:/sbin" $(BIN)/python -m pytest benchmarks $(PYTEST_ARGS)
+	PATH="$$PATH:/usr/sbin:/sbin" $(BIN)/python benchmarks/compare.py $(BENCH_ARGS)
 
 .PHONY: lock
 lock: $(VENV)/.ready ## resolve the dependencies anew and write the lock files
