@@ -1,0 +1,338 @@
+"""
+The commands and their options, as typer reads them.
+
+Declares names, options, defaults and help texts; each command imports what it
+does when it is called. Errors are told by ``entry``.
+"""
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from proxy.cli.client import AdminClient
+
+DEFAULT_ADMIN = "http://127.0.0.1:9901"
+DEFAULT_CONFIG = "config/headgate.yaml"
+DEFAULT_HEALTH = "http://127.0.0.1:9902/readyz"
+DEFAULT_WAIT = "30m"
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # the help is plain text, and rich 0.1 s to import
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A reverse proxy that makes releasing a new version of a service safe.",
+)
+
+
+class Output(StrEnum):
+    """How an answer is written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+class LogFormat(StrEnum):
+    """How a log line is written."""
+
+    JSON = "json"
+    TEXT = "text"
+
+
+class LogLevel(StrEnum):
+    """The least severe log line that is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+Config = Annotated[
+    Path,
+    typer.Argument(
+        metavar="[CONFIG]", envvar="HEADGATE_CONFIG", help="Configuration file."
+    ),
+]
+Service = Annotated[str, typer.Argument(metavar="SERVICE", help="Name of the service.")]
+AnyService = Annotated[
+    str | None, typer.Argument(metavar="[SERVICE]", help="Name of one service.")
+]
+Admin = Annotated[
+    str,
+    typer.Option(
+        "--admin", metavar="URL", envvar="HEADGATE_ADMIN", help="The admin API."
+    ),
+]
+Reason = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why; kept with the decision.")
+]
+Revision = Annotated[
+    str | None,
+    typer.Option(
+        "--revision", metavar="R", help="Only if this is the canary's revision."
+    ),
+]
+OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How to print.")]
+
+
+@app.command()
+def run(
+    config: Config = Path(DEFAULT_CONFIG),
+    log_format: Annotated[
+        LogFormat, typer.Option(help="How log lines are written.")
+    ] = LogFormat.TEXT,
+    log_level: Annotated[
+        LogLevel, typer.Option(help="The least severe line that is written.")
+    ] = LogLevel.INFO,
+) -> None:
+    """Start the proxy, in the foreground, until SIGTERM."""
+    from proxy.cli.launch import launch
+
+    launch(config, log_format=log_format.value, log_level=log_level.value)
+
+
+@app.command()
+def check(config: Config = Path(DEFAULT_CONFIG)) -> int:
+    """Validate a configuration file (exit 3: mistakes)."""
+    from proxy.cli import configuration
+
+    return configuration.check(config)
+
+
+@app.command()
+def schema() -> int:
+    """Print the JSON Schema of the configuration file."""
+    from proxy.cli import configuration
+
+    return configuration.print_schema()
+
+
+@app.command()
+def demo(
+    story: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this story; may be given again."),
+    ] = None,
+    *,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Print lines instead of drawing.")
+    ] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="No story: keep it running for your load.")
+    ] = False,
+) -> int:
+    """Show four rollouts on real traffic, in under two minutes."""
+    from proxy.cli.demo import run_demo
+
+    return run_demo(story, plain=plain, serve=serve)
+
+
+@app.command()
+def status(
+    service: AnyService = None,
+    *,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Follow until Ctrl-C.")
+    ] = False,
+    output: OutputOption = Output.TABLE,
+    admin: Admin = DEFAULT_ADMIN,
+) -> int:
+    """Show where the services and their rollouts stand."""
+    from proxy.cli.status import show_status, watch_status
+
+    show = watch_status if watch else show_status
+    return show(_client(admin), service, output.value)
+
+
+@app.command()
+def wait(
+    service: Service,
+    timeout: Annotated[
+        str, typer.Option(metavar="DURATION", help="Give up after so long.")
+    ] = DEFAULT_WAIT,
+    revision: Annotated[
+        str | None,
+        typer.Option(metavar="R", help="Wait for the rollout of this revision."),
+    ] = None,
+    admin: Admin = DEFAULT_ADMIN,
+) -> int:
+    """Wait for a rollout's end (exit 1: rolled back)."""
+    from proxy.cli.wait import wait_for_end
+    from proxy.settings.units import QuantityError, parse_duration
+
+    try:
+        timeout_s = parse_duration(timeout)
+    except QuantityError as error:
+        raise typer.BadParameter(str(error), param_hint="--timeout") from error
+    return wait_for_end(_client(admin), service, timeout_s=timeout_s, revision=revision)
+
+
+@app.command()
+def start(
+    service: Service,
+    reason: Reason = "",
+    revision: Revision = None,
+    admin: Admin = DEFAULT_ADMIN,
+) -> int:
+    """Start a rollout of the canary's present revision."""
+    return _command(admin, service, "start", reason, revision)
+
+
+@app.command()
+def promote(
+    service: Service,
+    *,
+    full: Annotated[
+        bool, typer.Option("--full", help="To 100 % at once, not by one step.")
+    ] = False,
+    reason: Reason = "",
+    revision: Revision = None,
+    admin: Admin = DEFAULT_ADMIN,
+) -> int:
+    """Go on to the next step, or to 100 %, now."""
+    return _command(admin, service, "promote", reason, revision, full=full)
+
+
+@app.command()
+def pause(
+    service: Service,
+    reason: Reason = "",
+    revision: Revision = None,
+    admin: Admin = DEFAULT_ADMIN,
+) -> int:
+    """Keep the weight; judging goes on and still rolls back."""
+    return _command(admin, service, "pause", reason, revision)
+
+
+@app.command()
+def resume(
+    service: Service,
+    reason: Reason = "",
+    revision: Revision = None,
+    admin: Admin = DEFAULT_ADMIN,
+) -> int:
+    """Let a paused rollout go on."""
+    return _command(admin, service, "resume", reason, revision)
+
+
+@app.command()
+def abort(
+    service: Service,
+    reason: Reason = "",
+    revision: Revision = None,
+    admin: Admin = DEFAULT_ADMIN,
+) -> int:
+    """Set the canary to 0 % now; this is never refused."""
+    return _command(admin, service, "abort", reason, revision)
+
+
+@app.command()
+def retry(
+    service: Service,
+    reason: Reason = "",
+    revision: Revision = None,
+    admin: Admin = DEFAULT_ADMIN,
+) -> int:
+    """Try a revision again that was rolled back."""
+    return _command(admin, service, "retry", reason, revision)
+
+
+@app.command()
+def skip(
+    service: Service,
+    reason: Reason = "",
+    revision: Revision = None,
+    admin: Admin = DEFAULT_ADMIN,
+) -> int:
+    """Leave out the rest of the present step."""
+    return _command(admin, service, "skip", reason, revision)
+
+
+@app.command()
+def split(
+    service: Service,
+    weights: Annotated[
+        list[str],
+        typer.Argument(metavar="VERSION=PERCENT...", help="Such as canary=5."),
+    ],
+    *,
+    reason: Reason = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Also to a revision that was rolled back.")
+    ] = False,
+    admin: Admin = DEFAULT_ADMIN,
+) -> int:
+    """Set the live share of versions by hand."""
+    from proxy.cli import verbs
+
+    try:
+        shares = verbs.parse_weights(weights)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="VERSION=PERCENT") from error
+    return verbs.split(_client(admin), service, shares, reason=reason, force=force)
+
+
+@app.command()
+def explain(
+    service: Service,
+    decision: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Its number; else the last.")
+    ] = None,
+    output: OutputOption = Output.TABLE,
+    admin: Admin = DEFAULT_ADMIN,
+) -> int:
+    """Show why a decision was made, and on what evidence."""
+    from proxy.cli.explain import explain as show_decision
+
+    return show_decision(_client(admin), service, decision, output.value)
+
+
+@app.command()
+def health(
+    url: Annotated[
+        str, typer.Option("--url", metavar="URL", help="The probe to ask.")
+    ] = DEFAULT_HEALTH,
+) -> int:
+    """Ask the readiness probe (exit 1: not ready)."""
+    from proxy.cli.health import check_health
+
+    return check_health(url)
+
+
+@app.command()
+def version() -> int:
+    """Print the version."""
+    from proxy import __version__
+    from proxy.cli.screen import say
+
+    say(f"headgate {__version__}")
+    return 0
+
+
+def _client(admin: str) -> "AdminClient":
+    """Return the client for ``--admin`` with the environment's token."""
+    from proxy.cli.client import AdminClient
+
+    return AdminClient(admin, os.environ.get("HEADGATE_TOKEN") or None)
+
+
+def _command(
+    admin: str,
+    service: str,
+    verb: str,
+    reason: str,
+    revision: str | None,
+    *,
+    full: bool = False,
+) -> int:
+    """Ask for one rollout verb."""
+    from proxy.cli import verbs
+
+    return verbs.command(
+        _client(admin), service, verb, reason=reason, revision=revision, full=full
+    )

@@ -1,0 +1,41 @@
+"""
+``check`` and ``schema``: the configuration file without a running Headgate.
+
+What a valid file is, is ``proxy.settings``'s; how it reads is decided here.
+"""
+
+import json
+import os
+from pathlib import Path
+
+from proxy import settings
+from proxy.cli.screen import say
+
+
+def check(path: Path) -> int:
+    """
+    Validate a file and print one line about it.
+
+    Raises:
+        SettingsError: the file has mistakes, all of them.
+    """
+    loaded = settings.load(path, os.environ)
+    services = loaded.settings.services
+    versions = sum(len(service.versions) for service in services.values())
+    say(
+        f"{path}: valid, {_counted(len(services), 'service')},"
+        f" {_counted(versions, 'version')}, hash {loaded.hash[:12]}"
+    )
+    return 0
+
+
+def print_schema() -> int:
+    """Print the JSON Schema of the configuration file."""
+    from proxy.settings.json_schema import json_schema
+
+    say(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    return 0
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

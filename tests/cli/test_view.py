@@ -1,0 +1,93 @@
+"""What is said about services and rollouts."""
+
+from copy import deepcopy
+from typing import Any
+
+from proxy.cli.screen import Tone, plain_tree
+from proxy.cli.view import slo_line, state_of, status_line, status_table, status_tree
+from tests.support.standin_controller import ROLLOUT, SERVICE
+
+
+def shown(**changes: Any) -> list[str]:  # noqa: ANN401 - members of a document
+    """Return the tree of a state, spaces squeezed."""
+    state = state_of(deepcopy(SERVICE), {**deepcopy(ROLLOUT), **changes})
+    return [" ".join(line.split()) for line in plain_tree(status_tree(state))]
+
+
+def test_a_swap_is_printed_as_the_split_to_commit() -> None:
+    """After a success the file's new lines are there to be copied."""
+    commit = {
+        "split": {"stable": 0, "canary": 100},
+        "rollout": {"stable": "canary", "canary": "stable"},
+    }
+    lines = shown(split_to_commit=commit)
+
+    assert (
+        "commit split: {stable: 0, canary: 100},"
+        " rollout: {stable: canary, canary: stable} (the roles were swapped)"
+    ) in lines
+
+
+def test_an_unjudged_revision_is_named() -> None:
+    """Live traffic on a revision that nobody judged is told."""
+    lines = shown(unjudged_revisions={"canary": "2.5.0"})
+
+    assert "unjudged canary took live traffic with revision 2.5.0" in lines
+
+
+def test_an_unhealthy_version_stands_out() -> None:
+    """Health is told when it is bad."""
+    state = state_of(deepcopy(SERVICE), None)
+    state["versions"][1]["healthy"] = False
+    versions = next(
+        line for line in status_tree(state).below if line.label == "versions"
+    )
+
+    assert versions.below[1].tone is Tone.BAD
+    assert "unhealthy" in versions.below[1].text
+
+
+def test_a_version_in_another_role_says_so() -> None:
+    """After a swap the name and the role differ."""
+    state = state_of(deepcopy(SERVICE), None)
+    state["versions"][0]["role"] = "canary"
+
+    assert any("stable (canary)" in line for line in plain_tree(status_tree(state)))
+
+
+def test_nothing_known_is_a_dash_everywhere() -> None:
+    """A service that has seen nothing yet can be shown."""
+    bare = {"name": "new", "split": {"only": 100}}
+    state = state_of(bare, None)
+    table = status_table([state])
+
+    row = ("new", "-", "-", "-", "only 100 %", "-", "-", "-", "-")
+    assert table.rows == (row,)
+    assert status_line(state) == "new: - · only 100 %"
+    assert plain_tree(status_tree(state))[0] == "new  -"
+
+
+def test_objectives_are_told_in_their_units() -> None:
+    """Quantiles are times, ratios numbers, rates percentages, open ends dashes."""
+    base = {"verdict": "fail", "requests": {"stable": 9, "canary": 8, "needed": 0}}
+    ratio = slo_line(
+        {
+            **base,
+            "id": "latency-p99-ratio@GET /x",
+            "stable": 0.2,
+            "canary": 0.3,
+            "value": 1.5,
+            "limit": 1.1,
+            "interval": [1.2, None],
+        }
+    )
+    errors = slo_line(
+        {**base, "id": "error_rate-max", "canary": 0.02, "value": 0.02, "limit": 0.01}
+    )
+    blank = slo_line({**base, "id": "ttfb-p50-max", "value": None, "limit": 0.5})
+
+    assert ratio.tone is Tone.BAD
+    assert "canary 300 ms  stable 200 ms  value 1.5 [1.2, -] limit 1.1" in ratio.text
+    assert "value 2.00 % limit 1.00 %" in errors.text
+    assert "requests: stable 9, canary 8" in errors.text
+    assert "limit 500 ms" in blank.text
