@@ -33,6 +33,8 @@ INFORMATIONAL_MAX: Final = 16
 
 SWITCHING: Final = 101
 FINAL_STATUS_MIN: Final = 200
+NO_CONTENT: Final = 204
+"""Never with a Content-Length (RFC 9110 section 8.6)."""
 CHUNKED: Final = b"Transfer-Encoding: chunked"
 CLOSE: Final = b"Connection: close"
 PRIVATE: Final = b"Cache-Control: private"
@@ -80,6 +82,7 @@ def _informational(exchange: "Exchange", response: Response, data: bytes) -> boo
     if exchange.informational > INFORMATIONAL_MAX:
         exchange.fail(Flag.UPE)
         return False
+    exchange.first_s = monotonic() if data else 0.0  # that of the final answer
     if exchange.request.minor:
         down.write(response_head(response, ()))
     return True
@@ -92,14 +95,15 @@ def _switch(exchange: "Exchange", response: Response, data: bytes) -> None:
     assert down is not None
     assert upstream is not None
     assert upstream.transport is not None
-    response.stream = True
     exchange.response = response
     exchange.status = response.status
     recorder.answered(exchange, monotonic())
     exchange.tunnel = exchange.head_sent = True
     exchange.touch()
     upgrade = b"Upgrade: " + (response.upgrade or exchange.request.upgrade)
-    fields = [b"Connection: Upgrade", upgrade, exchange.version.header]
+    fields = [b"Connection: Upgrade", upgrade]
+    if exchange.service.service.response_headers:
+        fields.append(exchange.version.header)
     down.write(response_head(response, fields) + data)
     early = down.take_pending()
     if early:
@@ -122,21 +126,20 @@ def _begin(exchange: "Exchange", response: Response, data: bytes) -> None:
     exchange.head_sent = True
     if not exchange.body_done or request.close:
         exchange.close_after = True
-    added = _framing(exchange, response, kind)
-    if exchange.service.service.response_headers:
-        added.append(exchange.version.header)
-    if exchange.cookie:
-        added.append(exchange.cookie)
-        response.without(b"cache-control")
-        added.append(PRIVATE)
-    if not response.has_date:
-        added.append(b"Date: " + exchange.worker.date)
-    if exchange.close_after or exchange.worker.draining:
+    if kind == BY_CHUNKS:
+        exchange.answer_reader = ChunkedReader(framed=request.minor > 0)
+    if exchange.worker.draining or (kind >= BY_CHUNKS and not request.minor):
         exchange.close_after = True
-        added.append(CLOSE)
-    if response.watched is not None:
+    if response.watched is not None and exchange.version.revision_header:
         exchange.worker.revision_seen(exchange, response.watched)
-    block = response_head(response, added)
+    if exchange.close_after or exchange.cookie or not response.has_date:
+        block = _head_for(exchange, response, kind)
+    else:
+        # Equal answers get equal heads: one is made for a version and framing.
+        key = (exchange.version, kind)
+        block = response.rendered.get(key) or response.keep(
+            key, _head_for(exchange, response, kind)
+        )
     if kind == NO_BODY:
         _write(exchange, block)
         complete(exchange, data)
@@ -147,20 +150,27 @@ def _begin(exchange: "Exchange", response: Response, data: bytes) -> None:
         exchange.touch()
 
 
-def _framing(exchange: "Exchange", response: Response, kind: int) -> list[bytes]:
-    """Return the framing fields for the client."""
+def _head_for(exchange: "Exchange", response: Response, kind: int) -> bytes:
+    """Return the head for this exchange's client."""
+    added = []
+    lines = None
     if kind == BY_LENGTH:
-        return [b"Content-Length: %d" % response.length]
-    if kind == NO_BODY:
-        if response.length >= 0 and response.status != 204:  # noqa: PLR2004 - RFC 9110 8.6
-            return [b"Content-Length: %d" % response.length]
-        return []
-    if kind == BY_CHUNKS:
-        exchange.answer_reader = ChunkedReader(framed=exchange.request.minor > 0)
-    if exchange.request.minor:
-        return [CHUNKED]
-    exchange.close_after = True
-    return []
+        added.append(b"Content-Length: %d" % response.length)
+    elif kind == NO_BODY:
+        if response.length >= 0 and response.status != NO_CONTENT:
+            added.append(b"Content-Length: %d" % response.length)
+    elif exchange.request.minor:
+        added.append(CHUNKED)
+    if exchange.service.service.response_headers:
+        added.append(exchange.version.header)
+    if exchange.cookie:
+        added += (exchange.cookie, PRIVATE)
+        lines = response.without(b"cache-control")
+    if not response.has_date:
+        added.append(b"Date: " + exchange.worker.date)
+    if exchange.close_after:
+        added.append(CLOSE)
+    return response_head(response, added, lines)
 
 
 def more(exchange: "Exchange", data: bytes) -> None:
@@ -197,7 +207,7 @@ def _relay(exchange: "Exchange", data: bytes, block: bytes) -> None:
                 _write(exchange, block)
             truncated(exchange, Flag.UPE)
             return
-        exchange.answer_bytes += len(out)
+        exchange.answer_bytes = reader.data_bytes
         _write(exchange, block + out)
         if reader.done:
             complete(exchange, reader.rest)
@@ -224,6 +234,7 @@ def complete(exchange: "Exchange", rest: bytes) -> None:
         not rest
         and not response.close
         and exchange.body_done
+        and not exchange.upstream_stalled
         and exchange.answer_kind != UNTIL_CLOSE
         and not exchange.request.upgrade
     )

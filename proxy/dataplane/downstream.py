@@ -14,6 +14,7 @@ from proxy.dataplane.route import route
 from proxy.dataplane.upstream import WRITE_HIGH_BYTES, WRITE_LOW_BYTES, reset
 from proxy.http1.request import (
     BAD_FIELD,
+    LARGE_BODY,
     LARGE_HEAD,
     LONG_TARGET,
     SLOW_HEAD,
@@ -35,7 +36,7 @@ LINGER_BYTES_MAX: Final = 65_536
 """Input discarded after an answer that ends the connection."""
 LINGER_S: Final = 2.0
 CLOSE_S: Final = 5.0
-"""A closing connection whose peer does not read is cut after this."""
+"""A closing connection whose peer reads nothing for so long is cut."""
 LEADING_CRLF_MAX: Final = 2
 """Empty lines skipped before a request line (RFC 9112 section 2.2)."""
 
@@ -51,8 +52,10 @@ class Downstream(asyncio.BufferedProtocol):
     __slots__ = (
         "_buffer",
         "_discarded",
+        "_full",
         "_paused",
         "_skipped",
+        "_unsent",
         "address",
         "closing",
         "deadline_s",
@@ -79,9 +82,11 @@ class Downstream(asyncio.BufferedProtocol):
         self.slot = 0
         self.closing = False
         self.ended = False
+        self._full = False
         self._paused = False
         self._discarded = 0
         self._skipped = 0
+        self._unsent = 0
 
     # --- what the event loop says ---
 
@@ -112,11 +117,10 @@ class Downstream(asyncio.BufferedProtocol):
         if exchange is None:
             if self.closing:
                 self._discard(nbytes)
-                return
-            if self.pending:
-                data = self.pending + data
-                self.pending = b""
-            self._serve(data)
+            elif self._full:
+                self._hold(data)
+            else:
+                self._serve(self.pending + data if self.pending else data)
         elif exchange.tunnel:
             exchange.touch()
             if exchange.upstream is not None and exchange.upstream.transport:
@@ -126,15 +130,22 @@ class Downstream(asyncio.BufferedProtocol):
             if rest:
                 self.pending += rest
         else:
-            self.pending += data
-            if len(self.pending) > PENDING_BYTES_MAX:
-                self.pause()
+            self._hold(data)
+
+    def _hold(self, data: bytes) -> None:
+        """Keep input for later; over the limit, stop reading."""
+        self.pending += data
+        if len(self.pending) > PENDING_BYTES_MAX:
+            self.pause()
 
     def eof_received(self) -> bool:
-        """Take a FIN; a request that is being answered still gets its answer."""
+        """Take a FIN; what was asked before it is still answered."""
         self.ended = True
         exchange = self.exchange
         if exchange is None:
+            if self.pending and not self.closing:
+                self.worker.loop.call_soon(self._resume)
+                return True
             return False
         if exchange.tunnel:
             upstream = exchange.upstream
@@ -154,14 +165,18 @@ class Downstream(asyncio.BufferedProtocol):
             exchange.client_lost()
 
     def pause_writing(self) -> None:
-        """The client does not read: the origin waits."""
+        """The client does not read: the origin waits, and so do requests."""
+        self._full = True
         if self.exchange is not None:
             self.exchange.client_full()
 
     def resume_writing(self) -> None:
         """The client reads again."""
+        self._full = False
         if self.exchange is not None:
             self.exchange.client_ready()
+        elif self.pending:
+            self._resume()
 
     # --- requests ---
 
@@ -186,7 +201,8 @@ class Downstream(asyncio.BufferedProtocol):
             self._begin(request, data[end + 4 :])
             if self.exchange is not None or self.closing:
                 return
-            data, self.pending = self.pending, b""
+            data = self.pending
+        self.pending = b""
 
     def _partial(self, data: bytes, end: int, head_bytes_max: int) -> None:
         """Wait for the rest of a head, for a bounded time and size."""
@@ -199,7 +215,7 @@ class Downstream(asyncio.BufferedProtocol):
         elif data.count(b"\n") != data.count(b"\r\n"):
             self.refuse(BAD_FIELD)
         else:
-            if not self.pending and self.deadline_s != NEVER:
+            if not self.pending:
                 self._hurry(self.worker.head_s)
             self.pending = data
 
@@ -212,8 +228,19 @@ class Downstream(asyncio.BufferedProtocol):
         if service is None:
             worker.words[R_REJECTED + Rejection.NO_ROUTE] += 1
             close = request.close or request.has_body
-            self.reply(404, NO_ROUTE.reason, NO_ROUTE.detail, close=close)
+            self.reply(
+                404,
+                NO_ROUTE.reason,
+                NO_ROUTE.detail,
+                close=close,
+                head_only=request.method == b"HEAD",
+            )
             return
+        if request.length > 0:
+            body_bytes_max = table.table.limits.body
+            if body_bytes_max is not None and request.length > body_bytes_max:
+                self.refuse(LARGE_BODY)
+                return
         exchange = route(self, table, table.services[service.name], request)
         self.exchange = exchange
         self.deadline_s = NEVER
@@ -226,9 +253,17 @@ class Downstream(asyncio.BufferedProtocol):
 
     def _resume(self) -> None:
         """Go on with pipelined input; runs from the loop, never recursively."""
-        if self.exchange is None and self.pending and not self.closing:
+        if self.exchange is not None or self._full or self.closing:
+            return
+        if self.pending:
             data, self.pending = self.pending, b""
             self._serve(data)
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        """Close after a FIN, once everything asked before it is answered."""
+        if self.ended and self.exchange is None and not self.closing:
+            self.close()
 
     def take_pending(self) -> bytes:
         """Hand over input held back, when a tunnel begins."""
@@ -249,6 +284,7 @@ class Downstream(asyncio.BufferedProtocol):
         detail: str,
         *,
         close: bool,
+        head_only: bool = False,
         fields: tuple[bytes, ...] = (),
     ) -> None:
         """Answer with problem details of our own."""
@@ -259,6 +295,7 @@ class Downstream(asyncio.BufferedProtocol):
                 reason,
                 detail,
                 close=close,
+                head_only=head_only,
                 fields=fields,
                 date=self.worker.date,
             )
@@ -277,7 +314,7 @@ class Downstream(asyncio.BufferedProtocol):
         self.exchange = None
         if self.transport is None:
             return
-        if close or self.ended:
+        if close:
             if lingering or self.pending:
                 self._linger()
             else:
@@ -286,7 +323,7 @@ class Downstream(asyncio.BufferedProtocol):
         self.deadline_s = self.worker.now_s + self.worker.keepalive_s
         if self._paused:
             self.resume()
-        if self.pending:
+        if self.pending or self.ended:
             self.worker.loop.call_soon(self._resume)
 
     # --- reading, waiting, closing ---
@@ -312,7 +349,7 @@ class Downstream(asyncio.BufferedProtocol):
     def expired(self) -> None:
         """Act on a passed deadline."""
         if self.closing:
-            self.abort()
+            self._cut()
         elif self.pending:
             self.refuse(SLOW_HEAD)
         elif self.exchange is None:
@@ -341,10 +378,16 @@ class Downstream(asyncio.BufferedProtocol):
             self._hurry(CLOSE_S)
             self.transport.close()
 
-    def abort(self) -> None:
-        """End the connection at once."""
-        if self.transport is not None:
-            self.transport.abort()
+    def _cut(self) -> None:
+        """End a closing connection; one that still moves gets another while."""
+        if self.transport is None:
+            return
+        unsent = self.transport.get_write_buffer_size()
+        if unsent and unsent != self._unsent:
+            self._unsent = unsent
+            self._hurry(CLOSE_S)
+        else:
+            self.reset()
 
     def reset(self) -> None:
         """End the connection so that a cut answer never looks whole."""

@@ -221,20 +221,12 @@ class Exchange:
             request.host = pool.authority
         down = self.down
         assert down is not None
-        if down.trusted:
-            forwarding = heads.trusted_fields(request, down.address)
-        else:
-            forwarding = b"%b\r\nX-Forwarded-Host: %b" % (
-                down.peer_fields,
-                request.host,
-            )
-        return request_head(
-            request,
-            heads.body_fields(request)
-            + heads.connection_fields(request)
-            + forwarding
-            + heads.tracing_fields(request, self.worker.chance),
-        )
+        added = heads.forwarding_fields(request, down) + self.tracing
+        if request.chunked or request.length >= 0:
+            added += heads.body_fields(request)
+        if request.upgrade or request.te_trailers:
+            added += heads.connection_fields(request)
+        return request_head(request, added)
 
     def _sent(self) -> None:
         """The last byte of the request was sent: the clocks of the answer run."""
@@ -289,11 +281,18 @@ class Exchange:
     def _reply(self, status: int, reason: str, detail: str) -> None:
         self.status = status
         down = self.down
-        close = not self.body_done
+        request = self.request
+        named = self.service.service.response_headers
         self.finish()
         if down is not None:
-            fields = (self.version.header,)
-            down.reply(status, reason, detail, close=close, fields=fields)
+            down.reply(
+                status,
+                reason,
+                detail,
+                close=request.close or not self.body_done,
+                head_only=request.method == b"HEAD",
+                fields=(self.version.header,) if named else (),
+            )
 
     def finish(self) -> None:
         """Leave the worker's books; the connections are somebody else's now."""
@@ -315,6 +314,7 @@ class Exchange:
             if out is None:
                 self.refuse(BAD_CHUNK)
                 return b""
+            self.body_bytes = self.body_reader.data_bytes
             if self.body_reader.done:
                 self.body_done = True
                 rest = self.body_reader.rest
@@ -324,7 +324,7 @@ class Exchange:
                 out, rest = data[: self.body_left], data[self.body_left :]
                 self.body_done = True
             self.body_left -= len(out)
-        self.body_bytes += len(out)
+            self.body_bytes += len(out)
         body_bytes_max = self.table.table.limits.body
         if body_bytes_max is not None and self.body_bytes > body_bytes_max:
             self.refuse(LARGE_BODY)
@@ -334,7 +334,7 @@ class Exchange:
 
     def _forward_body(self, out: bytes) -> None:
         if self.replay is not None:
-            if self.body_bytes <= retry.REPLAY_BYTES_MAX:
+            if len(self.replay) + len(out) <= retry.REPLAY_BYTES_MAX:
                 self.replay += out
             else:
                 self.replay = None

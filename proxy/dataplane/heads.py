@@ -8,10 +8,13 @@ so that they can be appended to the lines that were received.
 import ipaddress
 import random
 from email.utils import formatdate
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from proxy.http1.request import Request
 from proxy.routing.table import UnitSource
+
+if TYPE_CHECKING:
+    from proxy.dataplane.downstream import Downstream
 
 VIA: Final = b"\r\nVia: 1.1 headgate"
 """RFC 9110 section 7.6.3; a pseudonym, so that no host name leaks."""
@@ -23,6 +26,13 @@ FORWARDED_BYTES_MAX: Final = 2048
 def peer_fields(address: bytes) -> bytes:
     """Return what every request of one untrusted client gains."""
     return b"%b\r\nX-Forwarded-For: %b\r\nX-Forwarded-Proto: http" % (VIA, address)
+
+
+def forwarding_fields(request: Request, down: "Downstream") -> bytes:
+    """Return Via and the X-Forwarded-* of a request; its host is known."""
+    if down.trusted:
+        return trusted_fields(request, down.address)
+    return b"%b\r\nX-Forwarded-Host: %b" % (down.peer_fields, request.host)
 
 
 def trusted_fields(request: Request, address: bytes) -> bytes:
@@ -67,13 +77,18 @@ def tracing_fields(request: Request, chance: random.Random) -> bytes:
     has_trace = b"traceparent" in watched
     if has_id and has_trace:
         return b""
-    bits = chance.getrandbits(192)
-    trace = b"%032x" % ((bits >> 64) | 1)
-    out = b"" if has_id else b"\r\nx-request-id: " + trace
+    bits = chance.getrandbits
+    trace = b"%016x%016x" % (bits(64), bits(64) | 1)
     if has_trace:
-        return out
-    parent = (bits & 0xFFFFFFFFFFFFFFFF) | 1
-    return b"%b\r\ntraceparent: 00-%b-%016x-01" % (out, trace, parent)
+        return b"\r\nx-request-id: " + trace
+    parent = bits(64) | 1
+    if has_id:
+        return b"\r\ntraceparent: 00-%b-%016x-01" % (trace, parent)
+    return b"\r\nx-request-id: %b\r\ntraceparent: 00-%b-%016x-01" % (
+        trace,
+        trace,
+        parent,
+    )
 
 
 def body_fields(request: Request) -> bytes:

@@ -118,22 +118,22 @@ class MirrorLeg:
         "_reader",
         "_response",
         "_sent_s",
-        "_table",
         "_upstream",
         "_worker",
         "body_bytes_max",
         "deadline_s",
+        "table",
     )
 
     def __init__(self, exchange: "Exchange", pools: list[Pool]) -> None:
         rule = exchange.service.service.mirror
         assert rule is not None
         self._worker = exchange.worker
-        self._table = exchange.table
+        self.table = exchange.table
         self._cell = exchange.service.mirror_cell
         self._pool = least_loaded(pools, self._worker.chance)
         self._method = exchange.request.method
-        self._head = _mirror_head(exchange)
+        self._head = _mirror_head(exchange, self._pool)
         self._body = b""
         self._upstream: Upstream | None = None
         self._connecting = False
@@ -203,7 +203,7 @@ class MirrorLeg:
                 if len(data) > HEAD_BYTES_MAX:
                     self._fail(Flag.UPE, MirrorOutcome.FAILED)
                 return
-            response = self._table.responses.parse(data[:end])
+            response = self.table.responses.parse(data[:end])
             data = data[end + 4 :]
             if response is None:
                 self._fail(Flag.UPE, MirrorOutcome.FAILED)
@@ -301,17 +301,18 @@ class MirrorLeg:
         self._worker.mirrors.discard(self)
 
 
-def _mirror_head(exchange: "Exchange") -> bytes:
-    """Return the copy's head: the live one's, marked, without cookies of ours."""
+def _mirror_head(exchange: "Exchange", pool: Pool) -> bytes:
+    """Return the copy's head: the live one's, marked."""
     request = exchange.request
     down = exchange.down
     assert down is not None
+    if not request.host:
+        heads.with_host(request, pool.authority)
+        request.host = pool.authority
     return request_head(
         request,
         heads.body_fields(request)
-        + down.peer_fields
-        + b"\r\nX-Forwarded-Host: "
-        + request.host
+        + heads.forwarding_fields(request, down)
         + exchange.tracing
         + MARK,
     )

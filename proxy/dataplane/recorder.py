@@ -205,7 +205,9 @@ def judge_outcome(exchange: "Exchange", *, failed: bool, connect: bool = False) 
     if rule is None:
         return
     state = exchange.version.state
-    if state.epoch != exchange.epoch:
+    if exchange.epoch != state.epoch:
+        if exchange.epoch < state.epoch:
+            return
         state.begin_epoch(exchange.epoch)
     mask = (1 << rule.requests) - 1
     state.outcomes = ((state.outcomes << 1) | failed) & mask

@@ -68,6 +68,7 @@ def _again(exchange: "Exchange", condition: str, *, idempotent: bool) -> bool:
     exchange.response = None
     exchange.first_s = 0.0
     exchange.held = b""
+    exchange.upstream_stalled = False
     exchange.attempt()
     return True
 

@@ -120,3 +120,10 @@ def _refill(service: "BoundService", words: memoryview) -> None:
         if version.is_stable and service.canary is not None:
             state.failures_before = state.failures_last
             state.failures_last = recorder.attempts_of(version, words)
+            if _good(state.failures_last) > _good(state.failures_before):
+                state.connect_failures = 0
+
+
+def _good(figures: tuple[int, int]) -> int:
+    attempts, failed = figures
+    return attempts - failed

@@ -3,8 +3,9 @@ Deadlines of client connections, looked at once a second.
 
 A connection stands in the slot of the second in which its deadline may pass.
 Putting a deadline off costs one assignment: the slot is corrected when it
-comes up. Only an earlier deadline needs ``place`` again. So no connection costs
-a timer, and an idle one is looked at once in its keep-alive time.
+comes up. Only an earlier deadline needs ``place`` again; that of the keep-alive, set
+after each answer, is found by looking at least that often. So no connection
+costs a timer, and an idle one is closed within twice its keep-alive time.
 """
 
 from collections.abc import Iterator
@@ -13,18 +14,19 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from proxy.dataplane.downstream import Downstream
 
-RECHECK_S: Final = 30
-"""A connection without a deadline (a request is running) is seen this often."""
+RECHECK_S: Final = 30.0
+"""A connection is looked at this often, or as often as idle ones are closed."""
 
 
 class Wheel:
     """Connections by the second in which they are looked at next."""
 
-    __slots__ = ("_slots", "_swept")
+    __slots__ = ("_slots", "_swept", "recheck_s")
 
     def __init__(self, now_s: float) -> None:
         self._slots: dict[int, set[Downstream]] = {}
         self._swept = int(now_s)
+        self.recheck_s = RECHECK_S
 
     def __iter__(self) -> Iterator["Downstream"]:
         for slot in list(self._slots.values()):
@@ -33,7 +35,7 @@ class Wheel:
     def place(self, connection: "Downstream", now_s: float) -> None:
         """Put a connection where its deadline is looked at."""
         self.remove(connection)
-        latest_s = now_s + RECHECK_S
+        latest_s = now_s + self.recheck_s
         second = int(min(connection.deadline_s, latest_s)) + 1
         connection.slot = max(second, self._swept + 1)
         slot = self._slots.get(connection.slot)

@@ -23,7 +23,7 @@ from proxy.dataplane.health import Health
 from proxy.dataplane.listeners import Listeners, close_all, serve
 from proxy.dataplane.pool import Pool
 from proxy.dataplane.sweep import Sweep
-from proxy.dataplane.wheel import Wheel
+from proxy.dataplane.wheel import RECHECK_S, Wheel
 from proxy.errors import ChannelError, TableError
 from proxy.routing.table import Endpoint, RouteTable, compile_table
 from proxy.telemetry import layout
@@ -191,6 +191,7 @@ class Worker:
             timeouts = table.services[0].timeouts
             self.head_s = timeouts.head or float("inf")
             self.keepalive_s = timeouts.keepalive or float("inf")
+            self.wheel.recheck_s = min(self.keepalive_s, RECHECK_S)
         if table.access_log["format"] == "off":
             self.access_log = None
         else:
@@ -206,6 +207,7 @@ class Worker:
         """Say which tables are still in use, so that no slot of them is reused."""
         if len(self._tables) > 1:
             used = {id(exchange.table) for exchange in self.active}
+            used.update(id(leg.table) for leg in self.mirrors)
             used.add(id(self.table))
             self._tables = [one for one in self._tables if id(one) in used]
             del self._tables[:-GENERATIONS_MAX]

@@ -18,8 +18,8 @@ TOKEN: Final = (
 VALUE: Final = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
 """RFC 9110 section 5.5: VCHAR, obs-text, SP and HTAB; no other control."""
 
-VISIBLE: Final = bytes(range(0x21, 0x7F))
-"""The octets that may stand in a request target (RFC 3986 has fewer)."""
+VISIBLE: Final = bytes(octet for octet in range(0x21, 0x7F) if octet != ord("#"))
+"""The octets that may stand in a request target: no fragment (RFC 9112 3.2)."""
 
 WHITESPACE: Final = b" \t"
 """OWS; ``bytes.strip()`` without it would also take VT, FF, CR and LF."""

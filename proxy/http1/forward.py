@@ -21,6 +21,13 @@ def request_head(request: Request, added: bytes) -> bytes:
     )
 
 
-def response_head(response: Response, added: Iterable[bytes]) -> bytes:
-    """Return the head for the client; ``added`` are further field lines."""
-    return b"\r\n".join((response.status_line, *response.lines, *added, b"", b""))
+def response_head(
+    response: Response, added: Iterable[bytes], lines: Iterable[bytes] | None = None
+) -> bytes:
+    """
+    Return the head for the client; ``added`` are further field lines.
+
+    ``lines`` stand in for the response's own where some had to go.
+    """
+    kept = response.lines if lines is None else lines
+    return b"\r\n".join((response.status_line, *kept, *added, b"", b""))

@@ -96,7 +96,7 @@ class ChunkedReader:
                 continue
             end = data.find(b"\r\n", position)
             if end < 0:
-                if size - position > CHUNK_LINE_BYTES_MAX or b"\n" in data[position:]:
+                if self._hopeless(data[position:]):
                     return None
                 break
             if state == _AT_DATA_END:
@@ -123,6 +123,17 @@ class ChunkedReader:
                 if self._state == _DONE:
                     break
         return self._result(data, position, out, clean_from)
+
+    def _hopeless(self, tail: bytes) -> bool:
+        """Whether bytes without a CRLF cannot become what must come next."""
+        if b"\n" in tail:
+            return True
+        line_bytes = len(tail) - tail.endswith(b"\r")
+        if self._state == _AT_DATA_END:
+            return line_bytes > 0
+        if self._state == _AT_SIZE:
+            return line_bytes > CHUNK_LINE_BYTES_MAX
+        return self._trailer_bytes + line_bytes > TRAILER_BYTES_MAX
 
     def _result(
         self, data: bytes, position: int, out: list[bytes], clean_from: int

@@ -134,6 +134,11 @@ _OPTIONS: Final = frozenset({b"close", b"keep-alive", b"upgrade"})
 Line = tuple[int, bytes, bytes]
 """Kind, lower-case name (of Host: the host name, empty if invalid), value."""
 
+PASSING: Final[Line] = (PASS, b"", b"")
+"""What is remembered of every line that is forwarded and of no interest."""
+
+_SLASH: Final = 0x2F
+
 
 class Request:
     """
@@ -212,35 +217,40 @@ class RequestParser:
         if len(lines) - 1 > self._fields_max:
             return MANY_FIELDS
         request = self._request_line(lines[0])
-        if isinstance(request, Refusal):
+        if request.__class__ is Refusal:
             return request
-        seen = self._seen.get
-        kept = request.lines
+        assert isinstance(request, Request)
+        del lines[0]
+        request.lines = lines
         special: list[Line] = []
-        for line in lines[1:]:
-            known = seen(line)
+        removed: list[bytes] = []
+        # One look-up a line; those that pass cost no more than that (0.04 µs).
+        for line, seen in zip(lines, map(self._seen.get, lines), strict=True):
+            if seen is PASSING:
+                continue
+            known = self._learn(line) if seen is None else seen
             if known is None:
-                known = self._learn(line)
-                if known is None:
-                    return BAD_FIELD
+                return BAD_FIELD
             kind = known[0]
-            if kind == PASS:
-                kept.append(line)
-            elif kind == _WATCH:
-                kept.append(line)
+            if kind == _WATCH:
                 request.watched.setdefault(known[1], known[2])
             elif kind == _HOST:
                 if request.hostname or not known[1]:
                     return BAD_HOST
-                kept.append(line)
                 request.hostname = known[1]
                 request.host = known[2]
-            elif kind != _DROP:
-                special.append(known)
+            elif kind != PASS:
+                removed.append(line)
+                if kind != _DROP:
+                    special.append(known)
+        for line in removed:
+            lines.remove(line)
         if special:
             refusal = _apply(request, special, self._kinds)
             if refusal is not None:
                 return refusal
+        if request.hostname and request.target[0] == _SLASH:
+            return request
         return request if target_agrees(request) else BAD_HOST
 
     def _request_line(self, line: bytes) -> Request | Refusal:
@@ -249,27 +259,26 @@ class RequestParser:
         if len(parts) != 3:  # noqa: PLR2004 - the three parts of the grammar
             return BAD_LINE
         method, target, version = parts
-        if method not in COMMON_METHODS:
-            if not method or method.translate(None, TOKEN):
-                return BAD_LINE
-            if len(method) > METHOD_BYTES_MAX:
-                return LONG_METHOD
-        if version == b"HTTP/1.1":
-            minor = 1
-        else:
+        minor = 1
+        if version != b"HTTP/1.1":
             match = _VERSION.fullmatch(version)
             if match is None:
                 return BAD_LINE
             if match[1] != b"1":
                 return BAD_VERSION
             minor = 0 if match[2] == b"0" else 1
+        if method not in COMMON_METHODS:
+            if not method or method.translate(None, TOKEN):
+                return BAD_LINE
+            if len(method) > METHOD_BYTES_MAX:
+                return LONG_METHOD
+            if method in REFUSED_METHODS:
+                return METHOD_NOT_ALLOWED
         if len(target) > self._target_bytes_max:
             return LONG_TARGET
-        if method in REFUSED_METHODS:
-            return METHOD_NOT_ALLOWED
         if target[:1] != b"/" and not _other_form(method, target):
             return BAD_TARGET
-        if target.translate(None, VISIBLE) or b"#" in target:
+        if target.translate(None, VISIBLE):
             return BAD_TARGET
         return Request(method, target, minor)
 
@@ -287,6 +296,8 @@ class RequestParser:
             known = (kind, fields.valid_host(value) or b"", value)
         elif kind == _CONNECTION and value.lower() == b"keep-alive":
             known = (_DROP, name, value)
+        if kind == PASS:
+            known = PASSING
         if (
             kind == _WATCH
             or name in fields.CHANGING

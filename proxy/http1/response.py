@@ -47,8 +47,18 @@ PROTECTED: Final = frozenset({b"set-cookie", b"content-type", b"date", b"etag"})
 STATUS_LINES_MAX: Final = 1024
 """Status lines remembered; at the limit all are forgotten."""
 
+HEADS_MAX: Final = 1024
+HEAD_BYTES_MAX: Final = 1024
+"""Whole heads remembered, and how long each may be (1 MiB in all)."""
+
+RENDERED_MAX: Final = 16
+"""Finished heads kept with a remembered one, for each version and framing."""
+
 WITHOUT_BODY: Final = frozenset({*range(100, 200), 204, 304})
 """Statuses whose answers never have a body (RFC 9112 section 6.3)."""
+
+SWITCHING: Final = 101
+"""After it the connection is a tunnel: a stream like no answer's body."""
 
 NO_BODY: Final = 0
 BY_LENGTH: Final = 1
@@ -64,6 +74,9 @@ _SPACE_BEFORE_COLON: Final = re.compile(rb"(\r\n[^ \t\r\n:]+)[ \t]+:")
 
 Line = tuple[int, bytes, bytes]
 
+PASSING: Final[Line] = (PASS, b"", b"")
+"""What is remembered of every line that is forwarded and of no interest."""
+
 
 class Response:
     """
@@ -72,7 +85,9 @@ class Response:
     ``status_line`` starts with ``HTTP/1.1``; ``lines`` are the field lines to
     forward, without hop-by-hop and framing fields; ``length`` is -1 without
     Content-Length; ``keepalive_s`` is the origin's ``Keep-Alive: timeout``
-    or -1; ``watched`` is the value of a watched field or None.
+    or -1; ``watched`` is the value of a watched field or None. A response is
+    shared by all answers with the same head, so nothing changes it after it was
+    returned; ``rendered`` keeps finished heads made from it.
     """
 
     __slots__ = (
@@ -82,6 +97,7 @@ class Response:
         "keepalive_s",
         "length",
         "lines",
+        "rendered",
         "status",
         "status_line",
         "stream",
@@ -97,10 +113,11 @@ class Response:
         self.length = -1
         self.chunked = False
         self.has_date = False
-        self.stream = False
+        self.stream = status == SWITCHING
         self.upgrade = b""
         self.keepalive_s = -1
         self.watched: bytes | None = None
+        self.rendered: dict[object, bytes] = {}
 
     def body(self, method: bytes) -> int:
         """Say how the body ends (RFC 9112 section 6.3)."""
@@ -112,26 +129,34 @@ class Response:
             return BY_LENGTH if self.length else NO_BODY
         return UNTIL_CLOSE
 
-    def without(self, name: bytes) -> None:
-        """Remove all lines of the field with the lower-case ``name``."""
-        self.lines = [
-            line for line in self.lines if line.partition(b":")[0].lower() != name
-        ]
+    def without(self, name: bytes) -> list[bytes]:
+        """Return the lines but for the field with the lower-case ``name``."""
+        return [line for line in self.lines if line.partition(b":")[0].lower() != name]
+
+    def keep(self, key: object, head: bytes) -> bytes:
+        """Remember a finished head under ``key``; return it."""
+        if len(self.rendered) < RENDERED_MAX:
+            self.rendered[key] = head
+        return head
 
 
 class ResponseParser:
     """Parses response heads; ``watched`` are lower-case revision field names."""
 
-    __slots__ = ("_kinds", "_seen", "_status_lines")
+    __slots__ = ("_heads", "_kinds", "_seen", "_status_lines")
 
     def __init__(self, watched: Iterable[bytes] = ()) -> None:
         self._kinds = dict.fromkeys(watched, _WATCH)
         self._kinds.update(_KINDS)
+        self._heads: dict[bytes, Response] = {}
         self._seen: dict[bytes, Line] = {}
         self._status_lines: dict[bytes, tuple[bytes, int, bool]] = {}
 
     def parse(self, head: bytes) -> Response | None:
         """Parse a head without its final CRLFCRLF; None if it is malformed."""
+        return self._heads.get(head) or self._parse(head)
+
+    def _parse(self, head: bytes) -> Response | None:
         lines = head.split(CRLF)
         known_status = self._status_lines.get(lines[0])
         if known_status is None:
@@ -140,36 +165,46 @@ class ResponseParser:
                 return None
         status_line, status, close = known_status
         response = Response(status_line, status, close=close)
-        seen = self._seen.get
-        kept = response.lines
+        del lines[0]
+        response.lines = lines
         special: list[Line] = []
-        for line in lines[1:]:
-            known = seen(line)
+        removed: list[bytes] = []
+        unique = len(head) > HEAD_BYTES_MAX
+        for line, seen in zip(lines, map(self._seen.get, lines), strict=True):
+            if seen is PASSING:
+                continue
+            known = self._learn(line) if seen is None else seen
             if known is None:
-                known = self._learn(line)
-                if known is None:
-                    repaired = _repair(head)
-                    return None if repaired == head else self.parse(repaired)
+                repaired = _repair(head)
+                return None if repaired == head else self._parse(repaired)
             kind = known[0]
-            if kind == PASS:
-                kept.append(line)
-            elif kind == _LENGTH:
-                if response.length >= 0:
-                    return None
+            if kind == _LENGTH:
                 length = fields.content_length(known[2])
-                if length is None:
+                if length is None or response.length >= 0:
                     return None
                 response.length = length
+                removed.append(line)
             elif kind == _DATE:
-                kept.append(line)
                 response.has_date = True
-            elif kind != _DROP:
-                special.append(known)
-                if kind in _FORWARDED:
-                    kept.append(line)
+            elif kind == PASS:
+                unique |= known is not PASSING
+            else:
+                if kind not in _FORWARDED:
+                    removed.append(line)
+                if kind != _DROP:
+                    special.append(known)
+        for line in removed:
+            lines.remove(line)
         if special and not _apply(response, special):
             return None
+        if not unique:
+            self._remember(head, response)
         return response
+
+    def _remember(self, head: bytes, response: Response) -> None:
+        if len(self._heads) >= HEADS_MAX:
+            self._heads.clear()
+        self._heads[head] = response
 
     def _learn_status(self, line: bytes) -> tuple[bytes, int, bool] | None:
         match = _STATUS_LINE.fullmatch(line)
@@ -187,10 +222,12 @@ class ResponseParser:
             return None
         name, value = field
         known = (self._kinds.get(name, PASS), name, value)
-        if name == b"connection" and value.lower() == b"keep-alive":
-            known = (_DROP, name, value)
         if name in fields.CHANGING or len(line) > fields.LINE_BYTES_MAX:
             return known
+        if known[0] == PASS:
+            known = PASSING
+        elif name == b"connection" and value.lower() == b"keep-alive":
+            known = (_DROP, name, value)
         if len(self._seen) >= fields.LINES_MAX:
             self._seen.clear()
         self._seen[line] = known
@@ -235,4 +272,4 @@ def _connection(response: Response, options: tuple[bytes, ...]) -> None:
         response.close = True
     for option in options:
         if option not in _KINDS and option not in PROTECTED:
-            response.without(option)
+            response.lines = response.without(option)
