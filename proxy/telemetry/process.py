@@ -65,11 +65,6 @@ def die_with_parent(expected_ppid: int) -> None:
         os._exit(EXIT_ORPHANED)
 
 
-def ignore_sigint() -> None:
-    """Leave Ctrl-C to the supervisor, which drains the tree."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 def alive_pipe() -> tuple[int, int]:
     """Return (read end for the children, write end that nobody inherits)."""
     return os.pipe()

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -450,19 +449,6 @@ def test_a_worker_that_cannot_start_ends_the_start(tmp_path: Path) -> None:
         sentence = tree.sentence()
 
     assert "headgate: worker-0 ended 5 times before the start was" in sentence
-
-
-@pytest.mark.parametrize("arguments", [[], ["x"], ["1", "2"], ["99"]])
-def test_a_supervisor_without_a_plan_says_how_it_is_started(
-    arguments: list[str], capfd: pytest.CaptureFixture[str]
-) -> None:
-    """One sentence and exit code 1."""
-    code = subprocess.run(
-        [sys.executable, "-m", "proxy.supervisor", *arguments], check=False
-    ).returncode
-
-    assert code == 1
-    assert capfd.readouterr().err.startswith("headgate: ")
 
 
 # --- as PID 1 ---
