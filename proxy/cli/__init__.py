@@ -17,8 +17,8 @@ EXIT_INTERRUPTED = 130
 
 def main() -> NoReturn:
     """Run ``headgate`` with the process's arguments and exit."""
-    # pydantic would look through every installed distribution for plugins (40 ms),
-    # and none may change what a configuration file means.
+    # No plugin may change what a configuration file means; not looking for one in
+    # every installed distribution also saves `check` 24 ms of 346 (CPU, median of 15).
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     try:
         from proxy.cli.entry import run  # Ctrl-C counts from here on

@@ -1,5 +1,6 @@
 """Request bodies: strict JSON, bounded, and refusals that say where."""
 
+import asyncio
 import json
 from math import inf, nan
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.admin import bodies, listen
 from proxy.admin.bodies import (
     BODY_BYTES_MAX,
     TEXT_CHARS_MAX,
@@ -93,6 +95,26 @@ async def test_bodies_are_bounded(extra: int, status: int) -> None:
         answer = await post(api, raw)
 
     assert answer.status == status
+
+
+async def test_a_body_that_never_ends_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A client that stalls in its body gets 408 and holds nothing."""
+    monkeypatch.setattr(bodies, "BODY_READ_S", 0.05)
+    monkeypatch.setattr(listen, "LINGER_S", 0.05)
+    head = (
+        b"POST /api/v1/rollouts/checkout/pause HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    )
+    async with admin_api(StandInController()) as api:
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+        writer.write(head)
+        answer = await reader.read()
+        writer.close()
+
+    assert b" 408 Request Timeout\r\n" in answer
+    assert b'"reason": "BodyTimeout"' in answer
 
 
 @pytest.mark.parametrize(("chars", "status"), [(0, 200), (1, 400)])
