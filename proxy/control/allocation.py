@@ -93,11 +93,15 @@ def cell_key(wish: Wish, arm: str) -> Key:
 class Allocation:
     """The places in use or not yet free again; never changed, only replaced."""
 
-    __slots__ = ("_by_key", "places")
+    __slots__ = ("_by_key", "_of_service", "places")
 
     def __init__(self, places: Iterable[Place] = ()) -> None:
         self.places = tuple(places)
         self._by_key = {(p.kind, p.key): p for p in self.places}
+        self._of_service: dict[tuple[Kind, str], list[Place]] = {}
+        for place in self.places:
+            held = self._of_service.setdefault((place.kind, place.key[0]), [])
+            held.append(place)
 
     @classmethod
     def from_document(cls, document: JsonObject) -> "Allocation":
@@ -110,6 +114,10 @@ class Allocation:
     def as_json(self) -> list[list[Any]]:
         """Return the places for a table document."""
         return [place.as_json() for place in self.places]
+
+    def held_by(self, service: str, kind: Kind) -> list[Place]:
+        """Return what a service holds, also for tables that are still in use."""
+        return self._of_service.get((kind, service), [])
 
     def slot(self, wish: Wish) -> int:
         """Return a service's slot."""

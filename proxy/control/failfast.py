@@ -12,13 +12,20 @@ from dataclasses import dataclass
 from proxy.analysis.fail_fast import Recent, decide
 from proxy.model.judging import FailFast
 from proxy.model.vocabulary import FLAG_CODE_BASE, Flag
-from proxy.telemetry.cut import Counts, Readable, read_attempts
+from proxy.telemetry.cut import (
+    ERROR_CODE_MIN,
+    Counts,
+    Readable,
+    read_attempts,
+    read_errors,
+)
 
 SAMPLES_MAX = 600
 """A minute of tenths of seconds; a canary slower than that is for the judge."""
 
-ERROR_CODE_MIN = 500
-"""A 5xx, or (from 600) an attempt without a usable answer."""
+BASELINE_S = 1.0
+"""While no attempt fails a reading is taken this often, for later ones to be
+compared with; an old one would mix successes of long ago into "the last"."""
 
 CONNECT_CODES = frozenset({FLAG_CODE_BASE + Flag.UF, FLAG_CODE_BASE + Flag.UCT})
 
@@ -43,22 +50,42 @@ class Attempts:
 class Lately:
     """One service's last readings, within one weight epoch."""
 
-    __slots__ = ("_epoch", "_samples")
+    __slots__ = ("_epoch", "_errors", "_read_s", "_samples")
 
     def __init__(self) -> None:
         self._epoch = -1
+        self._errors = b""
+        self._read_s = 0.0
         self._samples: deque[tuple[Attempts, Attempts]] = deque(maxlen=SAMPLES_MAX)
 
     def add(
-        self, slab: Readable, epoch: int, *, canary_cell: int, stable_cell: int
-    ) -> None:
-        """Take a reading; another epoch forgets the ones before."""
+        self,
+        slab: Readable,
+        epoch: int,
+        *,
+        canary_cell: int,
+        stable_cell: int,
+        now_s: float,
+    ) -> bool:
+        """
+        Take a reading if there is anything new to judge; return whether there is.
+
+        Another epoch forgets the readings before. While the canary's errors do
+        not move, one reading in ``BASELINE_S`` is enough.
+        """
         if epoch != self._epoch:
             self._epoch = epoch
+            self._errors = b""
             self._samples.clear()
+        errors = read_errors(slab, canary_cell)
+        moved = errors != self._errors
+        if not moved and now_s - self._read_s < BASELINE_S:
+            return False
+        self._errors, self._read_s = errors, now_s
         canary = _attempts(read_attempts(slab, canary_cell))
         stable = _attempts(read_attempts(slab, stable_cell))
         self._samples.append((canary, stable))
+        return moved
 
     def verdict(self, limits: FailFast) -> str:
         """Return why the canary must go at once, as a sentence; else ``""``."""

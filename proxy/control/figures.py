@@ -14,13 +14,11 @@ from proxy.control.governor import Governor
 from proxy.control.steward import Steward
 from proxy.model.buckets import lower_edge_us, upper_edge_us
 from proxy.telemetry import layout
-from proxy.telemetry.cut import Counts, Live, difference, read_live
+from proxy.telemetry.cut import ERROR_CODE_MIN, Counts, Live, difference, read_live
 
 SAMPLE_S = 2.0
 SAMPLES_MAX = 6
 """Readings kept: a window of 10 to 12 s."""
-ERROR_CODE_MIN = 500
-"""A 5xx, or (from 600) an attempt without a usable answer."""
 US_PER_S = 1_000_000
 QUANTILES = (0.5, 0.9, 0.99)
 

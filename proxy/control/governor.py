@@ -252,17 +252,18 @@ class Governor:
         slot = self.allocation.slot(steward.wish)
         epoch = self.slab.epoch(slot)
         lately = self._lately.setdefault(steward.name, Lately())
-        lately.add(
+        failing = lately.add(
             self.slab,
             epoch,
             canary_cell=self.allocation.cell(steward.wish, steward.state.canary),
             stable_cell=self.allocation.cell(steward.wish, steward.state.stable),
+            now_s=self.clock.monotonic_s(),
         )
         run = steward.state.run
         limits = steward.plan.fail_fast if run is None else run.plan.fail_fast
         if limits is None:
             return
-        seen = lately.verdict(limits)
+        seen = lately.verdict(limits) if failing else ""
         if not seen and epoch in self.slab.trips(slot):
             seen = f"a worker tripped: {lately.sentence(limits.requests)}"
         if seen:

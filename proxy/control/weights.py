@@ -55,7 +55,7 @@ class WeightWriter:
         workers' table, or an epoch that is younger than ``FLIP_GAP_S``.
         """
         done = True
-        for place in slots_of(allocation, steward.name):
+        for place in allocation.held_by(steward.name, Kind.SLOT):
             if not self._apply_slot(steward, allocation, place, settled, now_s):
                 done = False
         if done:
@@ -70,7 +70,8 @@ class WeightWriter:
         one does not use, and what still ends under the old one counts as late.
         """
         slab = self._slab
-        old = [p.first for p in slots_of(allocation, service) if p.first != slot]
+        held = allocation.held_by(service, Kind.SLOT)
+        old = [place.first for place in held if place.first != slot]
         for other in old:
             slab.set_floor(other, slab.epoch(other) + 1)
         if old:
@@ -102,21 +103,11 @@ class WeightWriter:
         return True
 
 
-def slots_of(allocation: Allocation, service: str) -> list[Place]:
-    """Return the slots that a service holds, also those of tables still in use."""
-    return [
-        place
-        for place in allocation.places
-        if place.kind is Kind.SLOT and place.key[0] == service
-    ]
-
-
 def cells_of(allocation: Allocation, service: str) -> list[int]:
     """Return every cell that counts for a service."""
     return [
         place.first + offset
-        for place in allocation.places
-        if place.kind is Kind.CELL and place.key[0] == service
+        for place in allocation.held_by(service, Kind.CELL)
         for offset in range(place.count)
     ]
 

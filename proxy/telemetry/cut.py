@@ -12,6 +12,7 @@ Nothing is decided here, and nothing is written.
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 from proxy.analysis.values import Window
@@ -26,6 +27,9 @@ ROW_WORDS = 64
 """Words skipped at once when they are all zero: one octave of a histogram."""
 ROW_BYTES = ROW_WORDS * layout.WORD_BYTES
 ZERO_ROW = bytes(ROW_BYTES)
+
+ERROR_CODE_MIN = 500
+"""A 5xx, or (from 600) an attempt without a usable answer."""
 
 
 class Readable(Protocol):
@@ -100,6 +104,20 @@ def read_attempts(slab: Readable, cell: int) -> Counts:
     return _read_sections(slab, start, (CODE_COUNT,))[0]
 
 
+def read_errors(slab: Readable, cell: int) -> bytes:
+    """
+    Return the raw counters of ``cell``'s failed attempts, one worker after another.
+
+    Only good for telling whether any of them moved: two readings are equal, or
+    not. 2 µs a worker, a fortieth of counting them.
+    """
+    start = layout.cell_offset(cell) + layout.C_ATTEMPTS + ERROR_CODE_MIN
+    count = CODE_COUNT - ERROR_CODE_MIN
+    return b"".join(
+        _pread(slab, worker, start, count) for worker in range(slab.workers)
+    )
+
+
 def read_live(slab: Readable, cell: int) -> Live:
     """Return the figures of ``cell`` since the slab was made."""
     words, requests, attempts, latency, ttfb = _read_sections(
@@ -129,15 +147,25 @@ def difference(now: Mapping[int, int], before: Mapping[int, int]) -> Counts:
 
 def add_words(data: bytes, start: int, count: int, totals: Counts) -> None:
     """Add the words ``start`` to ``start + count`` of ``data`` to ``totals``."""
-    words = memoryview(data).cast("Q")
-    for row in range(start, start + count, ROW_WORDS):
+    section = data[start * layout.WORD_BYTES : (start + count) * layout.WORD_BYTES]
+    if section == zeros(count):
+        return
+    # A copy, a comparison and ``tolist`` a row: 2.5 times as fast as reading the
+    # words one by one, 40 times for a section of zeros.
+    words = memoryview(section).cast("Q")
+    get = totals.get
+    for row in range(0, count, ROW_WORDS):
         at = row * layout.WORD_BYTES
-        if data[at : at + ROW_BYTES] == ZERO_ROW:
-            continue
-        for place, value in enumerate(words[row : min(row + ROW_WORDS, start + count)]):
-            if value:
-                key = row - start + place
-                totals[key] = totals.get(key, 0) + value
+        if section[at : at + ROW_BYTES] != ZERO_ROW:
+            for place, value in enumerate(words[row : row + ROW_WORDS].tolist(), row):
+                if value:
+                    totals[place] = get(place, 0) + value
+
+
+@lru_cache(maxsize=8)
+def zeros(words: int) -> bytes:
+    """Return so many words of zeros; the layout has four sizes of sections."""
+    return bytes(words * layout.WORD_BYTES)
 
 
 def _read_sections(slab: Readable, start: int, sizes: tuple[int, ...]) -> list[Counts]:

@@ -21,6 +21,7 @@ class Bench:
         self._words = WorkerSlab(fd, 0).words
         self._slab = ControlSlab(fd)
         self.lately = Lately()
+        self._now_s = 0.0
         self.look()
 
     def attempt(self, cell: int, code: int, count: int = 1) -> None:
@@ -30,8 +31,15 @@ class Bench:
 
     def look(self, epoch: int = 1) -> str:
         """Take a reading and return the verdict."""
-        self.lately.add(self._slab, epoch, canary_cell=CANARY, stable_cell=STABLE)
-        return self.lately.verdict(LIMITS)
+        self._now_s += 0.1
+        moved = self.lately.add(
+            self._slab,
+            epoch,
+            canary_cell=CANARY,
+            stable_cell=STABLE,
+            now_s=self._now_s,
+        )
+        return self.lately.verdict(LIMITS) if moved else ""
 
 
 @pytest.fixture
@@ -60,13 +68,25 @@ def test_both_failing_is_nobodys_fault(bench: Bench) -> None:
 
 
 def test_old_successes_do_not_excuse(bench: Bench) -> None:
-    """Only the canary's last requests count."""
+    """Successes of more than a second ago are not among the last requests."""
     bench.attempt(CANARY, 200, 1000)
     bench.attempt(STABLE, 200, 1000)
-    bench.look()
+    for _ in range(11):
+        assert bench.look() == ""
     bench.attempt(CANARY, 500, 20)
     bench.attempt(STABLE, 200, 20)
 
+    assert bench.look() != ""
+
+
+def test_recent_successes_excuse_until_the_next_look(bench: Bench) -> None:
+    """A first failure among successes is a new baseline, not a verdict."""
+    bench.attempt(CANARY, 200, 100)
+    bench.attempt(CANARY, 500, 5)
+    assert bench.look() == ""
+
+    bench.attempt(CANARY, 500, 20)
+    bench.attempt(STABLE, 200, 20)
     assert bench.look() != ""
 
 
