@@ -100,8 +100,6 @@ def pick(words: Sequence[int], base: int, epoch: int, bucket: int) -> int:
         entry = words[offset]
         if bucket < entry & BOUND_MASK:
             return entry >> VERSION_SHIFT
-        if not entry:
-            break
     return 0
 
 

@@ -212,14 +212,17 @@ class RouteTable:
 
 
 def path_has_prefix(path: bytes, prefix: bytes) -> bool:
-    """Whether the path's segments start with those of ``prefix``."""
-    if not path.startswith(prefix):
-        return False
-    return (
-        len(path) == len(prefix)
-        or prefix[-1:] in (b"/", b"")
+    """Whether the path's segments start with those of a clean ``prefix``."""
+    return path.startswith(prefix) and (
+        not prefix
+        or len(path) == len(prefix)
         or path[len(prefix) : len(prefix) + 1] == b"/"
     )
+
+
+def clean_prefix(path: str | None) -> bytes:
+    """Return a prefix for ``path_has_prefix``: a slash at its end means nothing."""
+    return (path or "").rstrip("/").encode()
 
 
 def compile_table(document: bytes) -> RouteTable:
@@ -243,19 +246,23 @@ def compile_table(document: bytes) -> RouteTable:
             only=_only(services),
             by_host=_by_host(services),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise TableError(f"the route table cannot be read: {error!r}") from error
 
 
 def _service(entry: dict[str, Any]) -> Service:
     retries = entry["retries"]
     fail_fast = entry["fail_fast"]
+    _check_indexes(entry)
     return Service(
         name=entry["name"],
         slot=entry["slot"],
         salt=salt_prefix(entry["salt"]),
         matches=tuple(
-            ((one.get("host") or "").lower().encode(), _prefix(one.get("path_prefix")))
+            (
+                (one.get("host") or "").lower().encode(),
+                clean_prefix(one.get("path_prefix")),
+            )
             for one in entry["match"]
         ),
         versions=tuple(
@@ -284,8 +291,18 @@ def _service(entry: dict[str, Any]) -> Service:
     )
 
 
-def _prefix(path: str | None) -> bytes:
-    return (path or "").encode()
+def _check_indexes(entry: dict[str, Any]) -> None:
+    """Raise ``ValueError`` where something names a version that is not there."""
+    named = [entry["stable"], entry["canary"]]
+    named += [override["version"] for override in entry["overrides"]]
+    if entry["mirror"] is not None:
+        named.append(entry["mirror"]["to"])
+    count = len(entry["versions"])
+    for index in named:
+        if index is not None and not 0 <= index < count:
+            raise ValueError(f"no version {index} in {entry['name']}")
+    if not count:
+        raise ValueError(f"no version at all in {entry['name']}")
 
 
 def _version(index: int, entry: dict[str, Any]) -> Version:
@@ -325,7 +342,7 @@ def _condition(entry: dict[str, Any]) -> Condition:
         headers=_wanted(entry.get("header") or {}, lower=True),
         cookies=_wanted(entry.get("cookie") or {}, lower=False),
         method=(entry.get("method") or "").encode(),
-        path_prefix=_prefix(entry.get("path_prefix")),
+        path_prefix=clean_prefix(entry.get("path_prefix")),
     )
 
 
