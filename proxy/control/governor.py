@@ -13,18 +13,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from proxy import analysis
 from proxy.control.allocation import Allocation, Kind, allocate
 from proxy.control.clock import Clock
-from proxy.control.evidence import Rate, canary_requests, gather
-from proxy.control.failfast import Lately
+from proxy.control.judging import Judging
 from proxy.control.steward import Steward
 from proxy.control.store import Saved, Store
 from proxy.control.tables import Roles, table_document, wish_of
 from proxy.control.tasks import describe
 from proxy.control.weights import WeightWriter, shares
 from proxy.errors import NotFoundError, StoreConflictError, StoreError
-from proxy.model.judging import Judgement, JudgeState
 from proxy.rollout.events import (
     ConfigSeen,
     Event,
@@ -33,7 +30,6 @@ from proxy.rollout.events import (
     Tick,
     Tripped,
 )
-from proxy.rollout.state import judge_plan_of
 from proxy.settings import Loaded
 from proxy.settings.schema import Settings
 from proxy.telemetry import layout
@@ -46,6 +42,8 @@ Publish = Callable[[JsonObject], None]
 
 UNSETTLED_WARN_S = 5.0
 """Workers compile a table within milliseconds; a raise that waits so long is told."""
+REVISION_CHARS_MAX = 200
+"""Longer than any version or commit; a field that is no revision is ignored."""
 
 
 class Governor:
@@ -77,8 +75,7 @@ class Governor:
         self._table: JsonObject = {}
         self._roles: dict[str, Roles] = {}
         self._unapplied: dict[str, float] = {}
-        self._rates: dict[str, Rate] = {}
-        self._lately: dict[str, Lately] = {}
+        self._judging = Judging(slab)
         self._documents: dict[str, Saved] = {}
 
     # --- start and settings ---
@@ -157,8 +154,8 @@ class Governor:
         for name in [name for name in self.stewards if name not in settings.services]:
             steward = self.stewards.pop(name)
             self._documents[name] = steward.as_saved()
-            for kept in (self._unapplied, self._rates, self._lately):
-                kept.pop(name, None)
+            self._unapplied.pop(name, None)
+            self._judging.forget(name)
         # The order of the file is the order of every list.
         self.stewards = {name: self.stewards[name] for name in settings.services}
 
@@ -226,6 +223,8 @@ class Governor:
         steward = self.stewards.get(service)
         if steward is None or version not in steward.settings.versions:
             return
+        if not 0 < len(revision) <= REVISION_CHARS_MAX:
+            return
         if steward.state.revisions.get(version) == revision:
             return
         with self._guarded(service, "revision"):
@@ -244,30 +243,9 @@ class Governor:
                 self.apply([steward])
             if steward.state.canary_weight > 0:
                 with self._guarded(steward.name, "fail-fast"):
-                    self._watch_canary(steward)
-
-    def _watch_canary(self, steward: Steward) -> None:
-        if steward.plan is None:
-            return
-        slot = self.allocation.slot(steward.wish)
-        epoch = self.slab.epoch(slot)
-        lately = self._lately.setdefault(steward.name, Lately())
-        failing = lately.add(
-            self.slab,
-            epoch,
-            canary_cell=self.allocation.cell(steward.wish, steward.state.canary),
-            stable_cell=self.allocation.cell(steward.wish, steward.state.stable),
-            now_s=self.clock.monotonic_s(),
-        )
-        run = steward.state.run
-        limits = steward.plan.fail_fast if run is None else run.plan.fail_fast
-        if limits is None:
-            return
-        seen = lately.verdict(limits) if failing else ""
-        if not seen and epoch in self.slab.trips(slot):
-            seen = f"a worker tripped: {lately.sentence(limits.requests)}"
-        if seen:
-            self._trip(steward, seen)
+                    seen = self._judging.trips(steward, self.allocation, now_s)
+                    if seen:
+                        self._trip(steward, seen)
 
     def _trip(self, steward: Steward, message: str) -> None:
         """Let the rollout confirm a trip, or clear it by a new epoch."""
@@ -276,7 +254,7 @@ class Governor:
         outcome = steward.offer(event, self.clock.unix_s())
         confirmed = any(isinstance(one, SetWeights) for one in outcome.actions)
         steward.reflip = True
-        self._lately.pop(steward.name, None)
+        self._judging.forget(steward.name)
         log(
             "warning",
             "fail-fast",
@@ -304,9 +282,10 @@ class Governor:
     def _tick_one(
         self, steward: Steward, started_s: int, dt_s: float, now_s: float
     ) -> None:
-        added = steward.count(self._routed(steward), started_s)
+        judging = self._judging
+        added = steward.count(judging.routed(steward, self.allocation), started_s)
         state = steward.state
-        judged = self._judge(steward) if state.active else None
+        judged = judging.judge(steward, self.allocation, self.clock.monotonic_s())
         steward.offer(
             Tick(
                 dt_s=dt_s,
@@ -319,49 +298,6 @@ class Governor:
             ),
             now_s,
         )
-
-    def _judge(self, steward: Steward) -> tuple[JudgeState, Judgement] | None:
-        """Return the judge's answer; ``None`` while the canary has no live weight."""
-        run = steward.state.run
-        slot = self.allocation.slot(steward.wish)
-        live = shares(self.slab.weights(slot))
-        versions = steward.wish.versions
-        if run is None or not {run.stable, run.canary} <= set(versions):
-            return None
-        if live.get(versions.index(run.canary), 0) == 0:
-            return None
-        plan = judge_plan_of(run)
-        epoch = self.slab.epoch(slot)
-        evidence = gather(
-            self.slab,
-            self.allocation,
-            steward.wish,
-            stable=run.stable,
-            canary=run.canary,
-            epoch=epoch,
-            slos=plan.slos,
-            baseline=live.get(versions.index(run.stable), 0) > 0,
-        )
-        rate = self._rates.setdefault(steward.name, Rate()).add(
-            epoch, canary_requests(evidence), self.clock.monotonic_s()
-        )
-        return analysis.judge(
-            plan,
-            run.judge,
-            evidence,
-            step=run.step,
-            step_age_s=run.step_s,
-            rollout_age_s=run.run_s,
-            rate_per_s=rate,
-        )
-
-    def _routed(self, steward: Steward) -> dict[str, int]:
-        return {
-            version: self.slab.sum_words(
-                self.allocation.cell(steward.wish, version), layout.C_ROUTED, 1
-            )[0]
-            for version in steward.wish.versions
-        }
 
     # --- saving and applying ---
 

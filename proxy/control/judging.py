@@ -1,0 +1,101 @@
+"""
+What the slab says about one canary, put before the pure judges.
+
+Reads the evidence for ``analysis.judge`` once a second and the last outcomes for
+fail-fast ten times a second, and remembers only what a rate or "the last
+requests" need. What follows from a verdict is decided elsewhere.
+"""
+
+from proxy import analysis
+from proxy.control.allocation import Allocation
+from proxy.control.evidence import Rate, canary_requests, gather
+from proxy.control.failfast import Lately
+from proxy.control.steward import Steward
+from proxy.control.weights import shares
+from proxy.model.judging import Judgement, JudgeState
+from proxy.rollout.state import judge_plan_of
+from proxy.telemetry import layout
+from proxy.telemetry.slab import ControlSlab
+
+
+class Judging:
+    """Reads for the judges, service by service."""
+
+    def __init__(self, slab: ControlSlab) -> None:
+        self._slab = slab
+        self._rates: dict[str, Rate] = {}
+        self._lately: dict[str, Lately] = {}
+
+    def forget(self, service: str) -> None:
+        """Begin anew with a service's readings."""
+        self._rates.pop(service, None)
+        self._lately.pop(service, None)
+
+    def routed(self, steward: Steward, allocation: Allocation) -> dict[str, int]:
+        """Return the live requests routed to each version since the slab was made."""
+        return {
+            version: self._slab.sum_words(
+                allocation.cell(steward.wish, version), layout.C_ROUTED, 1
+            )[0]
+            for version in steward.wish.versions
+        }
+
+    def judge(
+        self, steward: Steward, allocation: Allocation, now_s: float
+    ) -> tuple[JudgeState, Judgement] | None:
+        """Return the judge's answer; ``None`` while the canary has no live weight."""
+        run = steward.state.run
+        versions = steward.wish.versions
+        if run is None or not steward.state.active:
+            return None
+        if not {run.stable, run.canary} <= set(versions):
+            return None
+        slot = allocation.slot(steward.wish)
+        live = shares(self._slab.weights(slot))
+        if live.get(versions.index(run.canary), 0) == 0:
+            return None
+        plan = judge_plan_of(run)
+        epoch = self._slab.epoch(slot)
+        evidence = gather(
+            self._slab,
+            allocation,
+            steward.wish,
+            stable=run.stable,
+            canary=run.canary,
+            epoch=epoch,
+            slos=plan.slos,
+            baseline=live.get(versions.index(run.stable), 0) > 0,
+        )
+        rate = self._rates.setdefault(steward.name, Rate())
+        return analysis.judge(
+            plan,
+            run.judge,
+            evidence,
+            step=run.step,
+            step_age_s=run.step_s,
+            rollout_age_s=run.run_s,
+            rate_per_s=rate.add(epoch, canary_requests(evidence), now_s),
+        )
+
+    def trips(self, steward: Steward, allocation: Allocation, now_s: float) -> str:
+        """Return why the canary must go at once, as a sentence; else ``""``."""
+        if steward.plan is None:
+            return ""
+        slot = allocation.slot(steward.wish)
+        epoch = self._slab.epoch(slot)
+        lately = self._lately.setdefault(steward.name, Lately())
+        failing = lately.add(
+            self._slab,
+            epoch,
+            canary_cell=allocation.cell(steward.wish, steward.state.canary),
+            stable_cell=allocation.cell(steward.wish, steward.state.stable),
+            now_s=now_s,
+        )
+        run = steward.state.run
+        limits = steward.plan.fail_fast if run is None else run.plan.fail_fast
+        if limits is None:
+            return ""
+        seen = lately.verdict(limits) if failing else ""
+        if not seen and epoch in self._slab.trips(slot):
+            seen = f"a worker tripped: {lately.sentence(limits.requests)}"
+        return seen
