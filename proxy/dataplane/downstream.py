@@ -103,7 +103,7 @@ class Downstream(asyncio.BufferedProtocol):
         worker.connections += 1
         self.deadline_s = worker.now_s + worker.head_s
         worker.wheel.place(self, worker.now_s)
-        if worker.connections > worker.table.table.limits.connections:
+        if worker.connections > worker.connections_max:
             self.refuse(OVERLOADED)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's

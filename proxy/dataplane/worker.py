@@ -10,6 +10,7 @@ import asyncio
 import gc
 import os
 import random
+import resource
 import sys
 from collections.abc import Coroutine
 from time import monotonic, time  # noqa: TID251 - a shell reads the clock
@@ -25,6 +26,7 @@ from proxy.dataplane.pool import Pool
 from proxy.dataplane.sweep import Sweep
 from proxy.dataplane.wheel import RECHECK_S, Wheel
 from proxy.errors import ChannelError, TableError
+from proxy.model.descriptors import most_connections
 from proxy.routing.table import Endpoint, RouteTable, compile_table
 from proxy.telemetry import layout
 from proxy.telemetry.channel import Channel, read_sealed
@@ -65,6 +67,8 @@ class Worker:
         self.head_s = DEFAULT_HEAD_S
         self.keepalive_s = DEFAULT_KEEPALIVE_S
         self.connections = 0
+        self.connections_max = 0
+        self._descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self.draining = False
         self.active: set[Exchange] = set()
         self.mirrors: set[MirrorLeg] = set()
@@ -192,6 +196,9 @@ class Worker:
             self.head_s = timeouts.head or float("inf")
             self.keepalive_s = timeouts.keepalive or float("inf")
             self.wheel.recheck_s = min(self.keepalive_s, RECHECK_S)
+        self.connections_max = min(
+            table.limits.connections, most_connections(self._descriptors)
+        )
         if table.access_log["format"] == "off":
             self.access_log = None
         else:

@@ -12,12 +12,14 @@ import resource
 from pathlib import Path
 
 from proxy.errors import StartError
+from proxy.model.descriptors import (
+    CONNECTIONS_DEFAULT,
+    descriptors_needed,
+    most_connections,
+)
+from proxy.telemetry.log import log
 
 LOCK_NAME = "lock"
-DESCRIPTORS_BESIDE = 512
-"""A worker's descriptors that carry no traffic: listeners, idle pools, the slab."""
-DESCRIPTORS_PER_CONNECTION = 2
-"""A client and the upstream that answers it."""
 _STDERR = 2
 
 
@@ -50,17 +52,15 @@ def lock_state(state_dir: str) -> int:
     return fd
 
 
-def descriptors_needed(connections: int) -> int:
-    """Return how many open files a worker with that limit may need."""
-    return connections * DESCRIPTORS_PER_CONNECTION + DESCRIPTORS_BESIDE
-
-
 def raise_descriptors(connections: int) -> int:
     """
     Raise RLIMIT_NOFILE as far as it goes, for us and all children; return it.
 
+    Where nobody chose ``connections``, a system that allows fewer is no reason
+    not to start: each worker then takes as many as it can, and the log says so.
+
     Raises:
-        StartError: even that is too little for ``connections`` a worker.
+        StartError: even that is too little for the ``connections`` chosen.
     """
     needed = descriptors_needed(connections)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -69,7 +69,10 @@ def raise_descriptors(connections: int) -> int:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (needed, needed))
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if _below(hard, needed):
+    if _below(hard, needed) and connections == CONNECTIONS_DEFAULT:
+        fewer = most_connections(hard)
+        log("warning", "connections_limited", connections=fewer, open_files=hard)
+    elif _below(hard, needed):
         raise StartError(
             f"limits.connections {connections} needs {needed} open files a worker,"
             f" but the hard limit is {hard}: raise it (ulimit -Hn) or set"
@@ -78,11 +81,6 @@ def raise_descriptors(connections: int) -> int:
     wanted = max(soft, needed) if hard == resource.RLIM_INFINITY else hard
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     return wanted
-
-
-def most_connections(descriptors: int) -> int:
-    """Return the largest ``limits.connections`` that so many open files allow."""
-    return max(0, (descriptors - DESCRIPTORS_BESIDE) // DESCRIPTORS_PER_CONNECTION)
 
 
 def close_strangers_on_exec() -> None:

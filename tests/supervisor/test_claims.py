@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from proxy.errors import StartError
 from proxy.supervisor import claims
@@ -37,15 +35,6 @@ def test_a_state_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> Non
 
     with pytest.raises(StartError, match="cannot be used: "):
         claims.lock_state(str(tmp_path / "file" / "state"))
-
-
-@given(st.integers(0, 10**7))
-def test_the_most_connections_are_just_allowed(connections: int) -> None:
-    """The limit that the sentence proposes works, and one more does not."""
-    needed = claims.descriptors_needed(connections)
-
-    assert claims.most_connections(needed) == connections
-    assert claims.most_connections(needed - 1) == max(0, connections - 1)
 
 
 def run(code: str, hard: int) -> "subprocess.CompletedProcess[str]":
@@ -79,6 +68,13 @@ except StartError as error:
 def test_the_soft_limit_is_raised() -> None:
     """As far as the hard limit goes."""
     assert run(RAISE, 712).stdout == "712 712\n"
+
+
+def test_a_default_that_cannot_be_kept_is_lowered() -> None:
+    """Nobody chose 20 000: fewer is said in the log and no reason to refuse."""
+    answer = run(RAISE.replace("100", "20000"), 712)
+
+    assert answer.stdout in ("712 712\n", "24608 24608\n")
 
 
 def test_a_hard_limit_that_is_too_low_is_raised_or_refused() -> None:
