@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import proxy
 from proxy import settings
-from proxy.cli.cores import worker_count
+from proxy.settings.cores import resolve_workers
 from proxy.telemetry import channel
 
 SUPERVISOR = "proxy.supervisor"
@@ -49,7 +49,7 @@ def make_plan(
         "listen": list(chosen.listen),
         "health": chosen.health.listen,
         "admin": chosen.admin.listen,
-        "workers": chosen.workers or worker_count(),
+        "workers": resolve_workers(chosen.workers),
         "state_dir": str(Path(chosen.state_dir).absolute()),
         "drain": {"delay": chosen.drain.delay, "timeout": chosen.drain.timeout},
         "limits": {name: getattr(limits, name) for name in type(limits).model_fields},

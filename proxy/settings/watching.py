@@ -15,7 +15,7 @@ from proxy.settings.schema import Settings
 POLL_INTERVAL_S = 1.0
 """One stat a second costs nothing and a person does not notice the wait."""
 
-RESTART_KEYS = ("listen", "workers", "admin", "health", "state_dir")
+RESTART_KEYS = ("listen", "workers", "admin", "health", "state_dir", "drain")
 """Settings that the process tree is built on."""
 
 
