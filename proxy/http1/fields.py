@@ -21,6 +21,31 @@ VALUE: Final = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
 VISIBLE: Final = bytes(octet for octet in range(0x21, 0x7F) if octet != ord("#"))
 """The octets that may stand in a request target: no fragment (RFC 9112 3.2)."""
 
+_OCTETS: Final = bytes(range(256))
+
+
+def flagging(allowed: bytes) -> bytes:
+    """
+    Return a table that changes every octet outside ``allowed``, and no other.
+
+    ``data.translate(table) == data`` then says that all are allowed. Where that
+    is so CPython returns ``data`` itself, so the comparison is one of pointers;
+    ``data.translate(None, allowed)`` sets up its own table each time (measured:
+    0.09 µs against 0.25 µs for 60 octets).
+    """
+    assert allowed
+    return bytes(one if one in allowed else allowed[0] for one in _OCTETS)
+
+
+CLEAN_VALUE: Final = flagging(VALUE)
+CLEAN_TARGET: Final = flagging(VISIBLE)
+
+NAMES_MAX: Final = 1024
+"""Field names remembered by a parser; at the limit all are forgotten."""
+
+NAME_BYTES_MAX: Final = 64
+"""Longer names are not remembered (64 KiB in all)."""
+
 WHITESPACE: Final = b" \t"
 """OWS; ``bytes.strip()`` without it would also take VT, FF, CR and LF."""
 

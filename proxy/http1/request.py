@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.http1 import fields
-from proxy.http1.fields import TOKEN, VISIBLE
+from proxy.http1.fields import CLEAN_TARGET, CLEAN_VALUE, TOKEN, WHITESPACE
 from proxy.model.vocabulary import Rejection
 
 CRLF: Final = b"\r\n"
@@ -134,6 +134,9 @@ _OPTIONS: Final = frozenset({b"close", b"keep-alive", b"upgrade"})
 Line = tuple[int, bytes, bytes]
 """Kind, lower-case name (of Host: the host name, empty if invalid), value."""
 
+Name = tuple[int, bytes, bool]
+"""Kind, lower-case name, and whether lines of that name are remembered."""
+
 PASSING: Final[Line] = (PASS, b"", b"")
 """What is remembered of every line that is forwarded and of no interest."""
 
@@ -200,7 +203,7 @@ class RequestParser:
     ``target_bytes_max`` and ``fields_max`` are limits (414, 431).
     """
 
-    __slots__ = ("_fields_max", "_kinds", "_seen", "_target_bytes_max")
+    __slots__ = ("_fields_max", "_kinds", "_names", "_seen", "_target_bytes_max")
 
     def __init__(
         self, watched: Iterable[bytes], *, target_bytes_max: int, fields_max: int
@@ -210,6 +213,7 @@ class RequestParser:
         self._target_bytes_max = target_bytes_max
         self._fields_max = fields_max
         self._seen: dict[bytes, Line] = {}
+        self._names: dict[bytes, Name] = {}
 
     def parse(self, head: bytes) -> Request | Refusal:
         """Parse a head without its final CRLFCRLF."""
@@ -278,36 +282,47 @@ class RequestParser:
             return LONG_TARGET
         if target[:1] != b"/" and not _other_form(method, target):
             return BAD_TARGET
-        if target.translate(None, VISIBLE):
+        if target.translate(CLEAN_TARGET) != target:
             return BAD_TARGET
         return Request(method, target, minor)
 
     def _learn(self, line: bytes) -> Line | None:
         """Take a new line apart, and remember it where that is worth it."""
-        field = fields.split_line(line)
-        if field is None:
+        name, colon, value = line.partition(b":")
+        facts = self._names.get(name) or self._learn_name(name)
+        if facts is None or not colon or value.translate(CLEAN_VALUE) != value:
             return None
-        name, value = field
-        if name in LOOK_ALIKES:
-            return None
-        kind = self._kinds.get(name, PASS)
-        known = (kind, name, value)
-        if kind == _HOST:
-            known = (kind, fields.valid_host(value) or b"", value)
-        elif kind == _CONNECTION and value.lower() == b"keep-alive":
-            known = (_DROP, name, value)
+        kind, name, lasting = facts
         if kind == PASS:
             known = PASSING
-        if (
-            kind == _WATCH
-            or name in fields.CHANGING
-            or len(line) > fields.LINE_BYTES_MAX
-        ):
-            return known
-        if len(self._seen) >= fields.LINES_MAX:
-            self._seen.clear()
-        self._seen[line] = known
+        else:
+            known = self._known(kind, name, value.strip(WHITESPACE))
+        if lasting and len(line) <= fields.LINE_BYTES_MAX:
+            if len(self._seen) >= fields.LINES_MAX:
+                self._seen.clear()
+            self._seen[line] = known
         return known
+
+    def _known(self, kind: int, name: bytes, value: bytes) -> Line:
+        """Return what a line of interest means."""
+        if kind == _HOST:
+            return kind, fields.valid_host(value) or b"", value
+        if kind == _CONNECTION and value.lower() == b"keep-alive":
+            return _DROP, name, value
+        return kind, name, value
+
+    def _learn_name(self, name: bytes) -> Name | None:
+        """Check a field name; None if it is illegal or made to be mistaken."""
+        lower = name.lower()
+        if not name or name.translate(None, TOKEN) or lower in LOOK_ALIKES:
+            return None
+        kind = self._kinds.get(lower, PASS)
+        facts = (kind, lower, kind != _WATCH and lower not in fields.CHANGING)
+        if len(name) <= fields.NAME_BYTES_MAX:
+            if len(self._names) >= fields.NAMES_MAX:
+                self._names.clear()
+            self._names[name] = facts
+        return facts
 
 
 def _other_form(method: bytes, target: bytes) -> bool:
