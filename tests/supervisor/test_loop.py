@@ -412,7 +412,7 @@ def test_limits_that_cannot_be_kept_are_refused(tmp_path: Path) -> None:
     with running_tree(tmp_path, limits={"connections": 10**9}) as tree:
         sentence = failed(tree)
 
-    assert "limits.connections 1000000000 needs 2000000512 open files" in sentence
+    assert "limits.connections 1000000000 needs 1000004608 open files" in sentence
     assert "set limits.connections to at most" in sentence
 
 
