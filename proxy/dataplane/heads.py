@@ -119,13 +119,19 @@ def with_host(request: Request, host: bytes) -> None:
     request.lines.insert(0, b"Host: " + host)
 
 
-def cookie_line(source: UnitSource, unit: bytes) -> bytes:
+def cookie_line(source: UnitSource, unit: bytes, *, secure: bool) -> bytes:
     """Return the Set-Cookie line that hands out a unit (RFC 6265)."""
-    return b"Set-Cookie: %b=%b; Max-Age=%d; Path=/; HttpOnly; SameSite=Lax" % (
+    return b"Set-Cookie: %b=%b; Max-Age=%d; Path=/; HttpOnly; SameSite=Lax%b" % (
         source.name,
         unit,
         source.max_age_s,
+        b"; Secure" if secure else b"",
     )
+
+
+def is_secure(request: Request) -> bool:
+    """Whether a trusted peer says that the client came over TLS."""
+    return (b"x-forwarded-proto", b"https") in request.forwarded
 
 
 def http_date(now_s: float) -> bytes:

@@ -70,7 +70,9 @@ def _unit(
     unit = unit_of(rules, request, address)
     if not unit and service.issue is not None:
         unit = secrets.token_hex(16).encode()
-        exchange.cookie = heads.cookie_line(service.issue, unit)
+        exchange.cookie = heads.cookie_line(
+            service.issue, unit, secure=down.trusted and heads.is_secure(request)
+        )
     exchange.unit = unit
     return unit
 
