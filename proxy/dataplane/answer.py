@@ -145,6 +145,8 @@ def _begin(exchange: "Exchange", response: Response, data: bytes) -> None:
         complete(exchange, data)
     elif data:
         _relay(exchange, data, block)
+        if exchange.down is not None and not exchange.stalled_from_s:
+            exchange.touch()
     else:
         _write(exchange, block)
         exchange.touch()

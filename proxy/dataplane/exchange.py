@@ -82,6 +82,7 @@ class Exchange:
         "started_s",
         "status",
         "table",
+        "total_s",
         "tracing",
         "tunnel",
         "unit",
@@ -130,6 +131,7 @@ class Exchange:
         self.stalled_s = 0.0
         self.stalled_from_s = 0.0
         self.deadline_s = NEVER
+        self.total_s = NEVER
         self.held = b""
         self.informational = 0
         self.response: Response | None = None
@@ -149,6 +151,9 @@ class Exchange:
         self.started_s = monotonic()
         self.worker.active.add(self)
         self.tracing = heads.tracing_fields(self.request, self.worker.chance)
+        limit_s = self.service.timeouts.request
+        if limit_s is not None:
+            self.total_s = self.started_s + limit_s
         recorder.routed(self)
         if self.service.service.mirror is not None:
             mirror.offer(self)
@@ -414,6 +419,23 @@ class Exchange:
             recorder.client_gone(self, Flag.DC, monotonic())
         self.let_go()
         self.finish()
+
+    def out_of_time(self) -> None:
+        """Act on the passed limit of the whole request: not the version's fault."""
+        down = self.down
+        if self.tunnel or down is None:
+            self.total_s = NEVER
+            return
+        status, reason, detail = REPLIES[Flag.UT]
+        if self.head_sent:
+            recorder.given_up(self, Flag.UT, self.status, monotonic())
+            self.let_go()
+            self.finish()
+            down.reset()
+        else:
+            recorder.given_up(self, Flag.UT, status, monotonic())
+            self.let_go()
+            self._reply(status, reason, detail)
 
     def timed_out(self) -> None:
         """Act on a passed deadline; what it means depends on who is waited for."""

@@ -145,18 +145,23 @@ def replied(exchange: "Exchange", status: int) -> None:
 
 
 def client_gone(exchange: "Exchange", flag: Flag, now_s: float) -> None:
-    """
-    Count a request whose client went away, or broke the protocol.
+    """Count a request whose client went away, or broke the protocol."""
+    given_up(exchange, flag, NO_STATUS, now_s)
 
-    It is nobody's error; but if it was already older than a threshold, it was
-    slower than that, whatever became of it.
+
+def given_up(exchange: "Exchange", flag: Flag, status: int, now_s: float) -> None:
+    """
+    Count a request that ended early by nobody's error.
+
+    ``status`` is what the user got. If it was already older than a threshold,
+    it was slower than that, whatever became of it.
     """
     words = exchange.worker.words
     cells = [exchange.version.cell]
     if exchange.route:
         cells.append(cells[0] + exchange.route * CELL_WORDS)
     for cell in cells:
-        words[cell + C_REQUESTS + NO_STATUS] += 1
+        words[cell + C_REQUESTS + status] += 1
         words[cell + C_FLAGS + flag] += 1
     if exchange.evidence and exchange.attempts == 1:
         _witness(exchange, NO_STATUS, now_s, -1, -1)

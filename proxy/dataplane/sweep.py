@@ -40,8 +40,15 @@ class Sweep:
         worker.loop.call_later(INTERVAL_S, self.run)
         worker.now_s = now_s = monotonic()
         worker.words[layout.R_BEAT_MS] = int(now_s * 1000)
-        for exchange in [one for one in worker.active if one.deadline_s <= now_s]:
-            exchange.timed_out()
+        for exchange in [
+            one
+            for one in worker.active
+            if one.deadline_s <= now_s or one.total_s <= now_s
+        ]:
+            if exchange.total_s <= now_s:
+                exchange.out_of_time()
+            else:
+                exchange.timed_out()
         for leg in [one for one in worker.mirrors if one.deadline_s <= now_s]:
             leg.timed_out()
         if worker.access_log is not None:
