@@ -8,6 +8,7 @@ that is slower than the log, lines are dropped and counted, nothing waits.
 import json
 import os
 import random
+import stat
 from time import monotonic, time  # noqa: TID251 - a shell reads the clock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
 
 LINES_MAX: Final = 10_000
 """Lines held between two sweeps (100 ms); more are dropped and counted."""
-WRITE_BYTES_MAX: Final = 65_536
-"""One write: what a pipe holds."""
+WRITE_BYTES_MAX: Final = 4_096
+"""One write: PIPE_BUF, so that it is taken whole or not at all."""
 TARGET_BYTES_MAX: Final = 512
 """A longer target is cut in the log."""
+HOST_BYTES_MAX: Final = 255
+"""The same for a host: DNS has no longer names."""
 
 
 class AccessLog:
@@ -60,13 +63,50 @@ class AccessLog:
         if not self._lines:
             return
         lines, self._lines = self._lines, []
-        data = b"\n".join((*lines, b""))
-        written = 0
-        try:
-            while written < len(data):
-                written += os.write(self._fd, data[written : written + WRITE_BYTES_MAX])
-        except OSError:
-            self.dropped += data.count(b"\n", written)
+        for number, block in enumerate(blocks := _blocks(lines)):
+            try:
+                written = os.write(self._fd, block)
+            except OSError:
+                self.dropped += sum(one.count(b"\n") for one in blocks[number:])
+                return
+            self.dropped += block.count(b"\n", written)
+
+    def take_dropped(self) -> int:
+        """Return how many lines were dropped since this was asked last."""
+        dropped, self.dropped = self.dropped, 0
+        return dropped
+
+
+def without_waiting(fd: int) -> int:
+    """
+    Return a descriptor of the same file on which a write never waits.
+
+    A pipe or terminal is opened anew, because O_NONBLOCK belongs to the open
+    file that other processes share. A file never makes anybody wait.
+    """
+    mode = os.fstat(fd).st_mode
+    if not stat.S_ISFIFO(mode) and not stat.S_ISCHR(mode):
+        return fd
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        return os.open(f"/proc/self/fd/{fd}", flags)
+    except OSError:  # somebody else's terminal: the log then waits with it
+        return fd
+
+
+def _blocks(lines: list[bytes]) -> list[bytes]:
+    """Join lines into blocks of at most ``WRITE_BYTES_MAX``, none cut."""
+    blocks: list[bytes] = []
+    held: list[bytes] = []
+    size = 0
+    for line in lines:
+        if size + len(line) + 1 > WRITE_BYTES_MAX and held:
+            blocks.append(b"\n".join((*held, b"")))
+            held, size = [], 0
+        held.append(line)
+        size += len(line) + 1
+    blocks.append(b"\n".join((*held, b"")))
+    return blocks
 
 
 def _entry(exchange: "Exchange") -> dict[str, object]:
@@ -78,7 +118,7 @@ def _entry(exchange: "Exchange") -> dict[str, object]:
         "service": exchange.service.name,
         "version": exchange.version.name,
         "method": request.method.decode("latin-1"),
-        "host": request.host.decode("latin-1"),
+        "host": request.host[:HOST_BYTES_MAX].decode("latin-1"),
         "target": request.target[:TARGET_BYTES_MAX].decode("latin-1"),
         "status": exchange.status,
         "duration_ms": round((now_s - exchange.started_s) * 1000, 3),

@@ -178,6 +178,11 @@ class Downstream(asyncio.BufferedProtocol):
         elif self.pending:
             self._resume()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing was asked that is not answered."""
+        return self.exchange is None and not self.pending and not self.closing
+
     # --- requests ---
 
     def _serve(self, data: bytes) -> None:

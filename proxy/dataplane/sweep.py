@@ -89,7 +89,7 @@ class Sweep:
         words[layout.R_UPSTREAM_IDLE] = idle
         words[layout.R_MIRROR_INFLIGHT] = len(worker.mirrors)
         if worker.access_log is not None:
-            words[layout.R_ACCESS_LOG_DROPPED] = worker.access_log.dropped
+            words[layout.R_ACCESS_LOG_DROPPED] += worker.access_log.take_dropped()
 
     def _publish_ages(self, now_s: float) -> None:
         """Show how old the unanswered evidence is: a hanging version looks slow."""

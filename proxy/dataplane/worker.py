@@ -17,7 +17,7 @@ from time import monotonic, time  # noqa: TID251 - a shell reads the clock
 from typing import TYPE_CHECKING, Any, Final
 
 from proxy.dataplane import heads
-from proxy.dataplane.access_log import AccessLog
+from proxy.dataplane.access_log import AccessLog, without_waiting
 from proxy.dataplane.bound import BoundTable, Live
 from proxy.dataplane.downstream import Downstream
 from proxy.dataplane.health import Health
@@ -45,6 +45,8 @@ GENERATIONS_MAX: Final = 1_024
 DEFAULT_HEAD_S: Final = 10.0
 DEFAULT_KEEPALIVE_S: Final = 75.0
 DRAIN_POLL_S: Final = 0.05
+DRAIN_GRACE_S: Final = 0.25
+"""A request on its way over a connection that was just accepted still arrives."""
 GC_THRESHOLDS: Final = (100_000, 50, 100)
 """Rare collections: connections break their own cycles, and a full collection
 at 9 000 connections takes 28 to 55 ms."""
@@ -78,6 +80,7 @@ class Worker:
         self.table: BoundTable
         self.metrics_address: str = launch["metrics_address"]
         self._tables: list[BoundTable] = []
+        self._log_fd = without_waiting(sys.stdout.fileno())
         self._launch = launch
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweep = Sweep(self)
@@ -199,12 +202,13 @@ class Worker:
         self.connections_max = min(
             table.limits.connections, most_connections(self._descriptors)
         )
-        if table.access_log["format"] == "off":
+        if self.access_log is not None:
+            self.access_log.flush()
+            dropped = self.access_log.take_dropped()
+            self.words[layout.R_ACCESS_LOG_DROPPED] += dropped
             self.access_log = None
-        else:
-            self.access_log = AccessLog(
-                table.access_log, self.chance, sys.stdout.fileno()
-            )
+        if table.access_log["format"] != "off":
+            self.access_log = AccessLog(table.access_log, self.chance, self._log_fd)
         self.words[layout.R_TABLE_GENERATION] = table.generation
         self.publish_generation()
         if not self._has_table.done():
@@ -245,9 +249,10 @@ class Worker:
     async def _drain(self) -> None:
         """Stop accepting, let requests end, close what idles, then finish."""
         await self._listeners.stop()
+        await asyncio.sleep(DRAIN_GRACE_S)
         while self.connections or self.active:
             for connection in self.wheel:
-                if connection.exchange is None and not connection.closing:
+                if connection.is_idle:
                     connection.close()
             await asyncio.sleep(DRAIN_POLL_S)
         self._finished.set_result(None)

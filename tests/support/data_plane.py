@@ -32,6 +32,7 @@ class DataPlane:
         self.port: int = self._listener.getsockname()[1]
         self.health_port: int = self._health.getsockname()[1]
         self.process: subprocess.Popen[bytes] | None = None
+        self.stdout: int | None = None
 
     async def __aenter__(self) -> Self:
         self.start()
@@ -73,6 +74,7 @@ class DataPlane:
                 self._health.fileno(),
             ],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=self.stdout,
         )
         os.close(table_fd)
 

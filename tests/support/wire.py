@@ -116,7 +116,11 @@ async def dial(port: int, *, receive_bytes: int = 0) -> AsyncIterator[Wire]:
     sock.setblocking(False)  # noqa: FBT003 - the method's name says it
     if receive_bytes:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+    except OSError:
+        sock.close()
+        raise
     limit = receive_bytes or STREAM_BYTES
     wire = Wire(*await asyncio.open_connection(sock=sock, limit=limit))
     try:

@@ -1,0 +1,164 @@
+"""The access log: off, json or text; sampled; never in a request's way."""
+
+import asyncio
+import fcntl
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from proxy.telemetry import layout
+from tests.support import table
+from tests.support.data_plane import DataPlane
+from tests.support.eventually import eventually
+from tests.support.scripted_origin import Call, ScriptedOrigin
+from tests.support.wire import dial, get, post
+
+
+async def by_target(call: Call) -> None:
+    """Answer with the status that the target names."""
+    await call.reply(call.request.body or b"ok", status=int(call.request.target[1:4]))
+
+
+@asynccontextmanager
+async def logging(
+    origin: ScriptedOrigin, *, form: str, sample: float, errors: float = 1.0
+) -> AsyncIterator[tuple[DataPlane, int]]:
+    """Run a worker with a log; yield it and the log's reading end."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    settings: dict[str, Any] = {"format": form, "sample": sample, "errors": errors}
+    versions = [table.version("stable", [origin.port], cell=0)]
+    service = table.service(versions, retries=NO_RETRIES)
+    plane = DataPlane(table.table([service], access_log=settings))
+    plane.stdout = writing
+    try:
+        async with plane:
+            yield plane, reading
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+NO_RETRIES = {"attempts": 0, "on": [], "budget": 0.2, "shield": False}
+
+
+async def lines(reading: int, count: int) -> list[bytes]:
+    """Return so many lines once they were written."""
+    data = b""
+
+    def whole() -> bool:
+        nonlocal data
+        try:
+            data += os.read(reading, 65536)
+        except BlockingIOError:
+            return data.count(b"\n") >= count
+        return False
+
+    await eventually(whole, within_s=10)
+    return data.splitlines()
+
+
+async def test_one_json_object_a_request() -> None:
+    """What was asked, who answered, how long it took; nothing of the content."""
+    async with (
+        ScriptedOrigin(by_target) as origin,
+        logging(origin, form="json", sample=1.0) as (plane, reading),
+        dial(plane.port) as wire,
+    ):
+        await wire.ask(post(b"hello", "Authorization: secret", target="/200?q=1"))
+        await wire.ask(get("/503"))
+        first, second = map(json.loads, await lines(reading, 2))
+
+    assert first["service"] == "shop"
+    assert first["version"] == "stable"
+    assert (first["method"], first["target"]) == ("POST", "/200?q=1")
+    assert (first["host"], first["status"]) == ("shop.test", 200)
+    assert (first["bytes_in"], first["bytes_out"]) == (5, 5)
+    assert (first["attempts"], first["shielded"]) == (1, False)
+    assert 0 < first["duration_ms"] < 5000
+    assert "secret" not in json.dumps(first)
+    assert second["status"] == 503
+
+
+async def test_text_has_the_same_fields() -> None:
+    """`name=value`, strings quoted."""
+    async with (
+        ScriptedOrigin(by_target) as origin,
+        logging(origin, form="text", sample=1.0) as (plane, reading),
+        dial(plane.port) as wire,
+    ):
+        await wire.ask(get("/200"))
+        (line,) = await lines(reading, 1)
+
+    assert b'version="stable"' in line
+    assert b"status=200" in line
+    assert b'target="/200"' in line
+
+
+async def test_a_sample_of_what_is_well_and_all_errors() -> None:
+    """`sample: 0.1, errors: 1.0`."""
+    async with (
+        ScriptedOrigin(by_target) as origin,
+        logging(origin, form="json", sample=0.1) as (plane, reading),
+        dial(plane.port) as wire,
+    ):
+        for _ in range(300):
+            await wire.ask(get("/200"))
+        for _ in range(20):
+            await wire.ask(get("/500"))
+        found = [json.loads(line) for line in await lines(reading, 21)]
+
+    good = sum(entry["status"] == 200 for entry in found)
+    assert sum(entry["status"] == 500 for entry in found) == 20
+    assert 5 < good < 80
+
+
+async def test_off_writes_nothing() -> None:
+    """The default."""
+    async with (
+        ScriptedOrigin(by_target) as origin,
+        logging(origin, form="off", sample=1.0) as (plane, reading),
+        dial(plane.port) as wire,
+    ):
+        await wire.ask(get("/500"))
+        await asyncio.sleep(0.3)
+        with pytest.raises(BlockingIOError):
+            os.read(reading, 1)
+
+
+async def test_a_reader_that_stops_delays_nobody() -> None:
+    """What does not fit is dropped and counted; traffic goes on."""
+    async with (
+        ScriptedOrigin(by_target) as origin,
+        logging(origin, form="json", sample=1.0) as (plane, reading),
+        dial(plane.port) as wire,
+    ):
+        fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, 4096)
+
+        async def dropped() -> bool:
+            async with asyncio.timeout(5):
+                for _ in range(50):
+                    assert (await wire.ask(get("/200"))).status == 200
+            return plane.control.region_word(0, layout.R_ACCESS_LOG_DROPPED) > 0
+
+        await eventually(dropped, within_s=20)
+
+
+async def test_lines_are_never_cut() -> None:
+    """Whoever else writes to the same pipe, each line stays whole."""
+    async with (
+        ScriptedOrigin(by_target) as origin,
+        logging(origin, form="json", sample=1.0) as (plane, reading),
+        dial(plane.port) as wire,
+    ):
+        target = '/200"\\' + "x" * 5000
+        await wire.send(get(target) * 50)
+        for _ in range(50):
+            await wire.answer()
+        found = [json.loads(line) for line in await lines(reading, 50)]
+
+    assert {entry["target"] for entry in found} == {target[:512]}
