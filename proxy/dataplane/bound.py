@@ -14,7 +14,7 @@ from proxy.dataplane.pool import Pool
 from proxy.http1.request import RequestParser
 from proxy.http1.response import ResponseParser
 from proxy.routing.decide import cookie_to_issue
-from proxy.routing.table import Endpoint, RouteTable, Service, Version
+from proxy.routing.table import HEADER_UNIT, Endpoint, RouteTable, Service, Version
 from proxy.telemetry import layout
 
 RETRY_TOKENS_MAX: Final = 100.0
@@ -106,7 +106,8 @@ class BoundService:
         "base",
         "canary",
         "control_cell",
-        "counts_evidence",
+        "first_byte_s",
+        "has_units",
         "issue",
         "mirror_cell",
         "mirror_pools",
@@ -116,6 +117,7 @@ class BoundService:
         "service",
         "stable",
         "timeouts",
+        "unit_header",
         "versions",
     )
 
@@ -140,7 +142,15 @@ class BoundService:
         self.issue = cookie_to_issue(service)
         self.stable = None if service.stable is None else versions[service.stable]
         self.canary = None if service.canary is None else versions[service.canary]
-        self.counts_evidence = self.stable is not None and self.canary is not None
+        self.has_units = bool(service.units)
+        first = service.units[0] if service.units else None
+        is_header = first is not None and first.kind == HEADER_UNIT
+        self.unit_header = first.name if first is not None and is_header else b""
+        limits_s = (self.timeouts.attempt, self.timeouts.first_byte)
+        self.first_byte_s = min(
+            (limit_s for limit_s in limits_s if limit_s is not None),
+            default=float("inf"),
+        )
 
 
 class BoundTable:

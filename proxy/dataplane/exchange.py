@@ -170,11 +170,13 @@ class Exchange:
             self.pool = None
             self.fail(Flag.UO if pools else Flag.UH)
             return
-        pool = least_loaded(pools, self.worker.chance)
+        pool = pools[0] if len(pools) == 1 else least_loaded(pools, self.worker.chance)
         pool.active += 1
         self.pool = pool
-        idempotent = self.request.method in retry.IDEMPOTENT
-        upstream = pool.take(fresh_s_max=None if idempotent else FRESH_S_MAX)
+        if self.request.method in retry.IDEMPOTENT:
+            upstream = pool.take()
+        else:
+            upstream = pool.take_fresh(self.worker.now_s - FRESH_S_MAX)
         if upstream is not None:
             self._send(upstream, pool)
             return
@@ -235,9 +237,14 @@ class Exchange:
 
     def _sent(self) -> None:
         """The last byte of the request was sent: the clocks of the answer run."""
-        self.sent_s = now_s = monotonic()
-        attempt_s = self.service.timeouts.attempt
+        now_s = monotonic()
+        if self.attempts == 1:
+            self.sent_s = now_s
+            self.deadline_s = now_s + self.service.first_byte_s
+            return
         deadline_s = self.first_byte_deadline_s()
+        self.sent_s = now_s
+        attempt_s = self.service.timeouts.attempt
         if attempt_s is not None and now_s + attempt_s < deadline_s:
             deadline_s = now_s + attempt_s
         self.deadline_s = deadline_s
@@ -264,8 +271,9 @@ class Exchange:
         upstream, self.upstream = self.upstream, None
         self.connecting = False
         if upstream is not None:
-            if reusable:
-                upstream.release()
+            if reusable and upstream.usable:
+                upstream.leg = None
+                upstream.pool.give_back(upstream, self.worker.now_s)
             else:
                 upstream.close()
         if self.pool is not None:
@@ -353,7 +361,7 @@ class Exchange:
             else:
                 self.deadline_s = self._idle_deadline_s()
         if self.body_done and self.mirrored is not None:
-            self.mirrored.body_complete(self.replay)
+            self.mirrored.body_complete(self.replay, self.body_bytes)
 
     def refuse(self, refusal: Refusal) -> None:
         """End the exchange because of what the client sent."""

@@ -66,7 +66,7 @@ def offer(exchange: "Exchange") -> None:
     leg = MirrorLeg(exchange, service.mirror_pools[target.index])
     worker.mirrors.add(leg)
     if exchange.body_done:
-        leg.start(exchange.replay or b"")
+        leg.body_complete(exchange.replay, exchange.body_bytes)
     else:
         exchange.mirrored = leg
 
@@ -148,14 +148,14 @@ class MirrorLeg:
         self.body_bytes_max = rule.request_body_bytes_max
         self.deadline_s = monotonic() + rule.timeout_s
 
-    def body_complete(self, body: bytes | None) -> None:
+    def body_complete(self, body: bytes | None, data_bytes: int) -> None:
         """Start with the body that the live request had; None if not kept."""
-        if body is None or len(body) > self.body_bytes_max:
+        if body is None or data_bytes > self.body_bytes_max:
             self._end(MirrorOutcome.SKIPPED_BODY)
         else:
-            self.start(body)
+            self._start(body)
 
-    def start(self, body: bytes) -> None:
+    def _start(self, body: bytes) -> None:
         """Send the copy over a warm connection, or open one."""
         self._body = body
         self._pool.active += 1
@@ -281,7 +281,7 @@ class MirrorLeg:
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             if reusable and not response.close:
-                upstream.release()
+                upstream.release(self._worker.now_s)
             else:
                 upstream.close()
         self._pool.active -= 1

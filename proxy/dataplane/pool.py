@@ -74,32 +74,33 @@ class Pool:
     def __repr__(self) -> str:
         return f"<Pool {self.authority!r} active={self.active} idle={len(self.idle)}>"
 
-    def take(self, *, fresh_s_max: float | None = None) -> Upstream | None:
-        """
-        Return a warm connection, the newest first, or None.
-
-        With ``fresh_s_max`` only one that idled for less than so many seconds:
-        what must not be sent twice avoids connections about to be closed.
-        """
+    def take(self) -> Upstream | None:
+        """Return a warm connection, the newest first, or None."""
         idle = self.idle
         while idle:
             upstream = idle.pop()
-            if not upstream.usable:
-                continue
-            if fresh_s_max is not None and (
-                self._clock() - upstream.idle_since > fresh_s_max
-            ):
-                idle.append(upstream)
-                return None
-            return upstream
+            if upstream.usable:
+                return upstream
         return None
 
-    def give_back(self, upstream: Upstream) -> None:
+    def take_fresh(self, since_s: float) -> Upstream | None:
+        """
+        Return a warm connection that became idle after ``since_s``, or None.
+
+        What must not be sent twice avoids connections about to be closed.
+        """
+        upstream = self.take()
+        if upstream is not None and upstream.idle_since < since_s:
+            self.idle.append(upstream)
+            return None
+        return upstream
+
+    def give_back(self, upstream: Upstream, now_s: float) -> None:
         """Keep a connection whose answer ended cleanly, if there is room."""
         if self.closed or len(self.idle) >= IDLE_MAX:
             upstream.close()
             return
-        upstream.idle_since = self._clock()
+        upstream.idle_since = now_s
         self.idle.append(upstream)
 
     def connect(self, waiter: Waiter) -> None:
@@ -119,7 +120,7 @@ class Pool:
         if upstream is None:
             waiter.connect_failed(flag)
         elif not waiter.connected(upstream):
-            self.give_back(upstream)
+            self.give_back(upstream, self._clock())
 
     async def _open(self) -> Upstream:
         loop = asyncio.get_running_loop()

@@ -68,39 +68,45 @@ def routed(exchange: "Exchange") -> None:
 
 def answered(exchange: "Exchange", now_s: float) -> None:
     """Count a complete answer that the user got."""
-    words = exchange.worker.words
     version = exchange.version
     response = exchange.response
     assert response is not None
     status = response.status
-    latency_us = int((now_s - exchange.sent_s - exchange.stalled_s) * US)
-    latency_us = max(latency_us, 0)
-    ttfb_us = int((exchange.first_s - exchange.sent_s) * US)
-    ttfb_us = max(ttfb_us, 0)
+    sent_s = exchange.sent_s
+    latency_us = int((now_s - sent_s - exchange.stalled_s) * US)
+    ttfb_us = int((exchange.first_s - sent_s) * US)
+    if latency_us < 0 or ttfb_us < 0:  # the origin answered before it was asked all
+        latency_us, ttfb_us = max(latency_us, 0), max(ttfb_us, 0)
     first = exchange.attempts == 1
     timed = status < ERROR_STATUS_MIN and first and not response.stream
-    cell = version.cell
-    while True:
-        words[cell + C_REQUESTS + status] += 1
-        words[cell + C_ATTEMPTS + status] += 1
-        words[cell + C_BYTES_OUT] += exchange.answer_bytes
-        if exchange.body_bytes:
-            words[cell + C_BYTES_IN] += exchange.body_bytes
-        if timed:
-            words[cell + C_LATENCY + bucket_of(latency_us)] += 1
-            words[cell + C_LATENCY_SUM_US] += latency_us
-            words[cell + C_TTFB + bucket_of(ttfb_us)] += 1
-            words[cell + C_TTFB_SUM_US] += ttfb_us
-        if not exchange.route or cell != version.cell:
-            break
-        cell += exchange.route * CELL_WORDS
+    _count(exchange, version.cell, status, latency_us if timed else -1, ttfb_us)
+    if exchange.route:
+        cell = version.cell + exchange.route * CELL_WORDS
+        _count(exchange, cell, status, latency_us if timed else -1, ttfb_us)
     if not first:
-        words[version.cell + C_RETRY_OK] += 1
-    else:
-        if exchange.evidence:
-            _witness(exchange, status, now_s, latency_us if timed else -1, ttfb_us)
-        if exchange.judged and version.is_canary:
-            judge_outcome(exchange, failed=status >= ERROR_STATUS_MIN)
+        exchange.worker.words[version.cell + C_RETRY_OK] += 1
+        return
+    if exchange.evidence:
+        _witness(exchange, status, now_s, latency_us if timed else -1, ttfb_us)
+    if version.is_canary and exchange.judged:
+        judge_outcome(exchange, failed=status >= ERROR_STATUS_MIN)
+
+
+def _count(
+    exchange: "Exchange", cell: int, status: int, latency_us: int, ttfb_us: int
+) -> None:
+    """Add an answer to one cell; ``latency_us`` -1 leaves the histograms alone."""
+    words = exchange.worker.words
+    words[cell + C_REQUESTS + status] += 1
+    words[cell + C_ATTEMPTS + status] += 1
+    words[cell + C_BYTES_OUT] += exchange.answer_bytes
+    if exchange.body_bytes:
+        words[cell + C_BYTES_IN] += exchange.body_bytes
+    if latency_us >= 0:
+        words[cell + C_LATENCY + bucket_of(latency_us)] += 1
+        words[cell + C_LATENCY_SUM_US] += latency_us
+        words[cell + C_TTFB + bucket_of(ttfb_us)] += 1
+        words[cell + C_TTFB_SUM_US] += ttfb_us
 
 
 def attempt_failed(exchange: "Exchange", code: int, now_s: float) -> None:
@@ -125,12 +131,6 @@ def attempt_failed(exchange: "Exchange", code: int, now_s: float) -> None:
         if exchange.judged and exchange.version.is_canary:
             flag = code - FLAG_CODE_BASE
             judge_outcome(exchange, failed=True, connect=flag in (Flag.UF, Flag.UCT))
-        elif exchange.judged and exchange.version.is_stable:
-            state = exchange.version.state
-            if code - FLAG_CODE_BASE in (Flag.UF, Flag.UCT):
-                state.connect_failures += 1
-            else:
-                state.connect_failures = 0
 
 
 def replied(exchange: "Exchange", status: int) -> None:
@@ -232,15 +232,13 @@ def must_trip(
     words: memoryview,
 ) -> bool:
     """Whether the canary alone fails, by the rule of the contract."""
-    if state.connect_failures >= rule.consecutive_connect_failures:
-        if stable is None:
-            return True
-        return stable.state.connect_failures < rule.consecutive_connect_failures
-    if state.outcomes_seen < rule.requests:
-        return False
-    rate = state.outcomes.bit_count() / rule.requests
-    if rate < rule.error_rate:
-        return False
+    rate = 1.0
+    if state.connect_failures < rule.consecutive_connect_failures:
+        if state.outcomes_seen < rule.requests:
+            return False
+        rate = state.outcomes.bit_count() / rule.requests
+        if rate < rule.error_rate:
+            return False
     return stable is None or error_rate_lately(stable, words) < rate / 2
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.dataplane import heads
 from proxy.dataplane.exchange import Exchange
-from proxy.dataplane.recorder import CONTROL_EVIDENCE, EVIDENCE, NO_EVIDENCE
+from proxy.dataplane.recorder import CONTROL_EVIDENCE, EVIDENCE
 from proxy.http1.request import Request
 from proxy.model.vocabulary import UNIT_BUCKETS
 from proxy.routing.decide import (
@@ -61,19 +61,15 @@ def _unit(
     exchange: Exchange, down: "Downstream", service: "BoundService", request: Request
 ) -> bytes:
     """Return the request's unit, handing one out where that is asked for."""
-    rules = service.service
-    if not rules.units:
-        return b""
     address = down.address
     if down.trusted and request.forwarded:
         address = heads.client_address(request, address)
-    unit = unit_of(rules, request, address)
+    unit = unit_of(service.service, request, address)
     if not unit and service.issue is not None:
         unit = secrets.token_hex(16).encode()
         exchange.cookie = heads.cookie_line(
             service.issue, unit, secure=down.trusted and heads.is_secure(request)
         )
-    exchange.unit = unit
     return unit
 
 
@@ -87,41 +83,38 @@ def _assign(
     """Pick the version by bucket and weight, and decide what it is evidence of."""
     worker = down.worker
     shared = worker.shared
-    unit = _unit(exchange, down, service, request)
+    unit = service.unit_header and request.watched.get(service.unit_header)
+    if not unit and service.has_units:
+        unit = _unit(exchange, down, service, request)
     if unit:
+        exchange.unit = unit
         bucket = bucket_of(service.service, unit)
     else:
         bucket = int(worker.chance.random() * UNIT_BUCKETS)
     index = pick(shared, service.base, epoch, bucket)
     versions = service.versions
-    if index >= len(versions):
-        index = 0
-    version = versions[index]
+    exchange.version = version = versions[index if index < len(versions) else 0]
     exchange.judged = True
     canary, stable = service.canary, service.stable
     if canary is None or stable is None:
-        exchange.version = version
         return
     entry = shared[service.base + ROWS_AT + (epoch & 1) * ROW_WORDS]
     share = entry & BOUND_MASK if entry >> VERSION_SHIFT == canary.index else 0
     if share == 0:
-        exchange.version = version
         return
-    if version is canary and worker.words[service.region + RS_TRIP] == epoch:
-        exchange.version = stable
-        return
-    exchange.version = version
-    if version is not canary and version is not stable:
+    if version is canary:
+        if worker.words[service.region + RS_TRIP] == epoch:
+            exchange.version = stable
+            return
+    elif version is not stable:
         return
     if unit:
-        seen = worker.seen
         at = version.seen + bucket
         now = worker.second
-        last = seen[at]
+        last = worker.seen[at]
         if last and (now - last) & 0xFFFF < WITNESS_AGAIN_S:
-            exchange.evidence = NO_EVIDENCE
             return
-        seen[at] = now
+        worker.seen[at] = now
     if version is stable and bucket < 2 * share:
         exchange.evidence = CONTROL_EVIDENCE
     else:

@@ -2,8 +2,8 @@
 What a worker does by the clock: deadlines, gauges, budgets, heartbeats.
 
 One timer for everything. Ten times a second requests in flight are checked
-against their deadlines; once a second the rest follows. So no request and no
-connection needs a timer of its own.
+against their deadlines, idle connections against theirs, and gauges are shown;
+once a second the rest follows. So no request and no connection needs a timer.
 """
 
 from time import monotonic, time  # noqa: TID251 - a shell reads the clock
@@ -51,6 +51,9 @@ class Sweep:
                 exchange.timed_out()
         for leg in [one for one in worker.mirrors if one.deadline_s <= now_s]:
             leg.timed_out()
+        for pool in worker.live.pools:
+            pool.evict(now_s)
+        self._gauges()
         if worker.access_log is not None:
             worker.access_log.flush()
         if now_s >= self._next_s:
@@ -62,9 +65,6 @@ class Sweep:
         worker.second = (int(now_s) & 0xFFFF) or 1
         worker.date = heads.http_date(time())
         worker.wheel.sweep(now_s)
-        for pool in worker.live.pools:
-            pool.evict(now_s)
-        self._gauges()
         self._publish_ages(now_s)
         for service in worker.table.services.values():
             _refill(service, worker.words)

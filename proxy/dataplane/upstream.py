@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 if TYPE_CHECKING:
     from proxy.dataplane.pool import Pool
 
-WRITE_HIGH_BYTES: Final = 65_536
-"""Unsent bytes at which the other side is told to wait."""
-WRITE_LOW_BYTES: Final = 16_384
+WRITE_HIGH_BYTES: Final = 16_384
+"""Unsent bytes at which the other side is told to wait; the kernel holds more."""
+WRITE_LOW_BYTES: Final = 4_096
 """Unsent bytes at which it may go on (uvloop's default of 16 would stutter)."""
 
 RESET: Final = struct.pack("ii", 1, 0)
@@ -108,11 +108,11 @@ class Upstream(asyncio.BufferedProtocol):
         if self.leg is not None:
             self.leg.upstream_ready()
 
-    def release(self) -> None:
+    def release(self, now_s: float) -> None:
         """Let go of the leg after a clean answer and wait in the pool."""
         self.leg = None
         if self.usable:
-            self.pool.give_back(self)
+            self.pool.give_back(self, now_s)
 
     def close(self) -> None:
         """Let go of the leg and end the connection, dropping unsent bytes."""
