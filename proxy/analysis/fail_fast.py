@@ -44,3 +44,15 @@ def decide(plan: FailFast, canary: Recent, stable: Recent) -> str:
         f"{canary.errors} of the last {canary.requests} canary requests failed,"
         f" stable {stable.errors} of {stable.requests}"
     )
+
+
+def is_shared(canary: Recent, stable: Recent) -> bool:
+    """
+    Tell whether stable fails too, so that the canary is not to blame.
+
+    A worker trips on its own requests, and its view of stable may begin earlier
+    than the canary's: when both begin to fail it can be the first to see it.
+    """
+    if not canary.errors or not stable.errors:
+        return False
+    return stable.rate >= canary.rate * STABLE_RATE_PART

@@ -9,7 +9,7 @@ over many workers is seen here, ten times a second. The rule itself is
 from collections import deque
 from dataclasses import dataclass
 
-from proxy.analysis.fail_fast import Recent, decide
+from proxy.analysis.fail_fast import Recent, decide, is_shared
 from proxy.model.judging import FailFast
 from proxy.model.vocabulary import FLAG_CODE_BASE, Flag
 from proxy.telemetry.cut import (
@@ -110,6 +110,10 @@ class Lately:
             Recent(canary.total, canary.errors, in_a_row),
             Recent(stable.total, stable.errors),
         )
+
+    def shared(self, requests: int) -> bool:
+        """Tell whether stable fails like the canary over the same readings."""
+        return is_shared(*self.recent(requests))
 
     def sentence(self, requests: int) -> str:
         """Return what the last attempts were, whether or not that is too bad."""

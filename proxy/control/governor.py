@@ -15,8 +15,8 @@ from typing import Any
 
 from proxy.control.allocation import Allocation, Kind, allocate
 from proxy.control.clock import Clock
-from proxy.control.judging import Judging
-from proxy.control.steward import Steward
+from proxy.control.judging import Judging, Trip
+from proxy.control.steward import Steward, memory_of
 from proxy.control.store import Saved, Store
 from proxy.control.tables import Roles, table_document, wish_of
 from proxy.control.tasks import describe
@@ -85,9 +85,12 @@ class Governor:
         Read the store, and the table that the workers have after a restart.
 
         Raises:
-            StoreError: the store cannot be read.
+            StoreError: the store, or what is saved in it, cannot be read.
         """
         self._documents = self.store.load()
+        # Also of services that are not in the file now: a reload may name them.
+        for name, saved in self._documents.items():
+            memory_of(name, saved)
         if table is not None:
             self._table = table
             self.generation = int(table["generation"])
@@ -244,15 +247,12 @@ class Governor:
             if steward.state.canary_weight > 0:
                 with self._guarded(steward.name, "fail-fast"):
                     seen = self._judging.trips(steward, self.allocation, now_s)
-                    if seen:
+                    if seen is not None:
                         self._trip(steward, seen)
 
-    def _trip(self, steward: Steward, message: str) -> None:
+    def _trip(self, steward: Steward, trip: Trip) -> None:
         """Let the rollout confirm a trip, or clear it by a new epoch."""
-        healthy = steward.health.get(steward.state.stable) is not False
-        event = Tripped(message, stable_healthy=healthy)
-        outcome = steward.offer(event, self.clock.unix_s())
-        confirmed = any(isinstance(one, SetWeights) for one in outcome.actions)
+        confirmed = trip.blamed and self._confirm(steward, trip.message)
         steward.reflip = True
         self._judging.forget(steward.name)
         log(
@@ -260,10 +260,17 @@ class Governor:
             "fail-fast",
             service=steward.name,
             confirmed=confirmed,
-            seen=message,
+            seen=trip.message,
         )
         self.save([steward])
         self._follow([steward])
+
+    def _confirm(self, steward: Steward, message: str) -> bool:
+        """Tell the rollout of a trip; return whether it moved weight for it."""
+        healthy = steward.health.get(steward.state.stable) is not False
+        event = Tripped(message, stable_healthy=healthy)
+        outcome = steward.offer(event, self.clock.unix_s())
+        return any(isinstance(one, SetWeights) for one in outcome.actions)
 
     # --- once a second ---
 

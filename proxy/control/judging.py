@@ -6,6 +6,8 @@ fail-fast ten times a second, and remembers only what a rate or "the last
 requests" need. What follows from a verdict is decided elsewhere.
 """
 
+from dataclasses import dataclass
+
 from proxy import analysis
 from proxy.control.allocation import Allocation
 from proxy.control.evidence import Rate, canary_requests, gather
@@ -16,6 +18,14 @@ from proxy.model.judging import Judgement, JudgeState
 from proxy.rollout.state import judge_plan_of
 from proxy.telemetry import layout
 from proxy.telemetry.slab import ControlSlab
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """What fail-fast saw; not ``blamed``: stable fails too, and it is to be cleared."""
+
+    message: str
+    blamed: bool = True
 
 
 class Judging:
@@ -77,10 +87,12 @@ class Judging:
             rate_per_s=rate.add(epoch, canary_requests(evidence), now_s),
         )
 
-    def trips(self, steward: Steward, allocation: Allocation, now_s: float) -> str:
-        """Return why the canary must go at once, as a sentence; else ``""``."""
+    def trips(
+        self, steward: Steward, allocation: Allocation, now_s: float
+    ) -> Trip | None:
+        """Return what fail-fast has to say now, if anything."""
         if steward.plan is None:
-            return ""
+            return None
         slot = allocation.slot(steward.wish)
         epoch = self._slab.epoch(slot)
         lately = self._lately.setdefault(steward.name, Lately())
@@ -94,8 +106,13 @@ class Judging:
         run = steward.state.run
         limits = steward.plan.fail_fast if run is None else run.plan.fail_fast
         if limits is None:
-            return ""
+            return None
         seen = lately.verdict(limits) if failing else ""
-        if not seen and epoch in self._slab.trips(slot):
-            seen = f"a worker tripped: {lately.sentence(limits.requests)}"
-        return seen
+        if seen:
+            return Trip(seen)
+        if epoch not in self._slab.trips(slot):
+            return None
+        return Trip(
+            f"a worker tripped: {lately.sentence(limits.requests)}",
+            blamed=not lately.shared(limits.requests),
+        )

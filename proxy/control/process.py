@@ -28,7 +28,7 @@ from proxy.control.loop import Loop
 from proxy.control.probes import Probes
 from proxy.control.store import SqliteStore, Store
 from proxy.control.stream import Stream
-from proxy.control.tasks import Tasks
+from proxy.control.tasks import Tasks, describe
 from proxy.errors import HeadgateError
 from proxy.telemetry import layout
 from proxy.telemetry.channel import Channel, read_document, sealed_document
@@ -89,6 +89,9 @@ def main(argument: str, serve: Serve) -> int:
     except HeadgateError as error:
         log("error", "control cannot run", why=str(error))
         channel.send({"type": "fatal", "message": str(error)})
+        return EXIT_FAILED
+    except Exception as error:  # noqa: BLE001 -- the supervisor starts another one
+        log("error", "control failed", error=describe(error))
         return EXIT_FAILED
     return 0
 

@@ -18,6 +18,7 @@ from proxy.control.plans import rollout_plan
 from proxy.control.records import decision_json, run_json
 from proxy.control.store import Change, Saved
 from proxy.control.tables import Roles, salt_of, wish_of
+from proxy.errors import StoreError
 from proxy.model.document import decode, encode
 from proxy.rollout.events import Decision, Ended, Event, Outcome, SetWeights
 from proxy.rollout.state import RolloutState, weights_of
@@ -69,7 +70,7 @@ class Steward:
         self.memory = (
             Memory(RolloutState(service=name))
             if saved is None
-            else decode(Memory, saved.document)
+            else memory_of(name, saved)
         )
         self._saved = self.memory if saved is not None else None
         self._unsaved: list[Decision] = []
@@ -223,7 +224,7 @@ class Steward:
     def reload(self, saved: Saved) -> None:
         """Take over what somebody else saved meanwhile."""
         self.revision = saved.revision
-        self.memory = self._saved = decode(Memory, saved.document)
+        self.memory = self._saved = memory_of(self.name, saved)
         self._unsaved = []
         self._ended = []
         self._keep()
@@ -234,6 +235,22 @@ class Steward:
         counts[key] = counts.get(key, 0) + 1
         self.memory = replace(self.memory, ended=counts)
         self._ended.append(run_json(ended, before, self.state))
+
+
+def memory_of(service: str, saved: Saved) -> Memory:
+    """
+    Return what a document of the store says.
+
+    Raises:
+        StoreError: it is none that this program wrote.
+    """
+    try:
+        return decode(Memory, saved.document)
+    except ValueError as error:
+        raise StoreError(
+            f"the saved state of {service} cannot be read: {error}; it was left"
+            " alone, restore a copy of the store or move it away to start empty"
+        ) from None
 
 
 def _raises(before: RolloutState, after: RolloutState) -> bool:

@@ -157,7 +157,7 @@ class SqliteStore:
         """Return every service's document by the service's name."""
         query = "SELECT service, revision, document FROM documents"
         return {
-            service: Saved(revision, json.loads(document))
+            service: Saved(revision, _parse(service, document))
             for service, revision, document in self._read(query, ())
         }
 
@@ -279,6 +279,17 @@ def _sqlite_errors(path: Path, what: str) -> Iterator[None]:
 
 def _dump(document: JsonObject) -> str:
     return json.dumps(document, separators=(",", ":"), allow_nan=False)
+
+
+def _parse(service: str, text: str) -> JsonObject:
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise StoreError(
+            f"the saved state of {service} is not JSON: {error}; it was left alone,"
+            " restore a copy of the store or move it away to start empty"
+        ) from None
+    return document if isinstance(document, dict) else {}
 
 
 def _refuse_foreign(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.analysis.fail_fast import Recent, decide
+from proxy.analysis.fail_fast import Recent, decide, is_shared
 from proxy.model.judging import FailFast
 
 PLAN = FailFast(consecutive_connect_failures=5, error_rate=0.5, requests=20)
@@ -33,3 +33,23 @@ def test_says_what_was_seen() -> None:
     assert decide(PLAN, Recent(20, 19), Recent(310, 1)) == (
         "19 of the last 20 canary requests failed, stable 1 of 310"
     )
+
+
+@pytest.mark.parametrize(
+    ("canary", "stable", "shared"),
+    [
+        (Recent(62, 17), Recent(221, 91), True),
+        (Recent(20, 10), Recent(200, 50), True),
+        (Recent(20, 10), Recent(200, 49), False),
+        (Recent(44, 5), Recent(181, 0), False),
+        (Recent(20, 20), Recent(0, 0), False),
+        (Recent(0, 0), Recent(100, 3), False),  # nothing was read of the canary yet
+    ],
+)
+def test_a_failure_that_stable_shares(
+    canary: Recent,
+    stable: Recent,
+    shared: bool,  # noqa: FBT001
+) -> None:
+    """From half the canary's rate on, over the same seconds, both are hit."""
+    assert is_shared(canary, stable) is shared

@@ -131,6 +131,29 @@ def test_trip_of_one_worker_is_confirmed_everywhere(room: ControlRoom) -> None:
     assert decision["reason"] == "FailFast"
 
 
+def test_trip_is_cleared_while_stable_fails_too(room: ControlRoom) -> None:
+    """
+    A worker sees only its own requests, and stable's over other seconds.
+
+    Where both versions fail together over all workers nobody is blamed: the
+    trip is cleared by a new epoch and the rollout holds.
+    """
+    start(room)
+    room.governor.watch()
+    before = room.epoch()
+    room.serve("canary", 45)
+    room.serve("canary", 17, code=500)
+    room.serve("stable", 130)
+    room.serve("stable", 91, code=500)
+    room.trip(worker=1)
+    room.clock.now_s += 0.1
+    room.governor.watch()
+
+    assert room.weights()["canary"] == 20.0
+    assert room.governor.steward("shop").state.phase is Phase.PROGRESSING
+    assert room.epoch() == before + 1
+
+
 def test_old_trip_means_nothing(room: ControlRoom) -> None:
     """A trip names an epoch; one of an epoch that has passed is no trip."""
     start(room)
@@ -207,6 +230,15 @@ def test_saved_rollback_outlives_a_cold_start(tmp_path: Path) -> None:
     second.begin(text)
 
     assert second.weights() == {"stable": 100.0}
+
+
+def test_saved_state_of_another_shape_is_refused(room: ControlRoom) -> None:
+    """What no version of ours wrote is never guessed at, nor overwritten."""
+    saved = room.store.load()["shop"]
+    room.store.save([Change("shop", saved.revision, {"rollout": 3})])
+
+    with pytest.raises(StoreError, match="saved state of shop cannot be read"):
+        room.make_governor().replay(None)
 
 
 def test_raise_waits_for_the_workers_table(room: ControlRoom) -> None:

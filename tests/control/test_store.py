@@ -296,3 +296,19 @@ def _write_until_killed(state_dir: Path, lines: int) -> int:
         # What it still acknowledged before the signal arrived counts too.
         seen += [json.loads(line) for line in writer.stdout if line.endswith("\n")]
     return int(seen[-1])
+
+
+@pytest.mark.parametrize("text", ["{oops", ""])
+def test_document_that_is_no_json_is_a_sentence(tmp_path: Path, text: str) -> None:
+    """A store that somebody edited is told by service, without a traceback."""
+    with closing(SqliteStore.open(tmp_path)) as store:
+        store.save([Change("shop", 0, {"a": 1})])
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        connection.execute("UPDATE documents SET document = ?", (text,))
+        connection.commit()
+
+    with (
+        closing(SqliteStore.open(tmp_path)) as store,
+        pytest.raises(StoreError, match="saved state of shop is not JSON"),
+    ):
+        store.load()
