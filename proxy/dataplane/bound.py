@@ -7,13 +7,13 @@ and found again by the next table, so a reload closes no connection.
 """
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from proxy.dataplane.pool import Pool
 from proxy.http1.request import RequestParser
 from proxy.http1.response import ResponseParser
-from proxy.routing.decide import cookie_to_issue
+from proxy.routing.decide import Row, cookie_to_issue, row_of
 from proxy.routing.table import HEADER_UNIT, Endpoint, RouteTable, Service, Version
 from proxy.telemetry import layout
 
@@ -99,6 +99,22 @@ class BoundVersion:
         self.revision_header = version.revision_header
 
 
+class Shares:
+    """
+    The weights of one epoch, read once: they do not change within it.
+
+    ``canary`` is how many buckets the canary owns, the first ones; 0 where it
+    is not judged against a stable version.
+    """
+
+    __slots__ = ("canary", "epoch", "row")
+
+    def __init__(self, epoch: int, row: Row, canary: int) -> None:
+        self.epoch = epoch
+        self.row = row
+        self.canary = canary
+
+
 class BoundService:
     """A service with its versions and the offsets of its words."""
 
@@ -115,6 +131,7 @@ class BoundService:
         "region",
         "routes",
         "service",
+        "shares",
         "stable",
         "timeouts",
         "unit_header",
@@ -142,6 +159,7 @@ class BoundService:
         self.issue = cookie_to_issue(service)
         self.stable = None if service.stable is None else versions[service.stable]
         self.canary = None if service.canary is None else versions[service.canary]
+        self.shares = Shares(-1, (), 0)
         self.has_units = bool(service.units)
         first = service.units[0] if service.units else None
         is_header = first is not None and first.kind == HEADER_UNIT
@@ -151,6 +169,16 @@ class BoundService:
             (limit_s for limit_s in limits_s if limit_s is not None),
             default=float("inf"),
         )
+
+    def read_shares(self, shared: Sequence[int], epoch: int) -> Shares:
+        """Read an epoch's weights, and keep them for its other requests."""
+        row = row_of(shared, self.base, epoch)
+        canary = self.canary
+        share = 0
+        if canary is not None and self.stable is not None:
+            share = row[0][0] if row and row[0][1] == canary.index else 0
+        self.shares = Shares(epoch, row, share)
+        return self.shares
 
 
 class BoundTable:

@@ -52,8 +52,10 @@ def offer(exchange: "Exchange") -> None:
     service = exchange.service
     worker = exchange.worker
     target = service.versions[rule.to]
-    live = share_of(worker.shared, service.base, exchange.epoch, rule.to) > 0
-    if live and not rule.always:
+    shares = service.shares
+    if shares.epoch != exchange.epoch:
+        shares = service.read_shares(worker.shared, exchange.epoch)
+    if not rule.always and share_of(shares.row, rule.to) > 0:
         return
     if target is exchange.version:
         if not rule.always or service.stable is None or service.stable is target:

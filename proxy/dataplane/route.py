@@ -14,13 +14,9 @@ from proxy.dataplane.recorder import CONTROL_EVIDENCE, EVIDENCE
 from proxy.http1.request import Request
 from proxy.model.vocabulary import UNIT_BUCKETS
 from proxy.routing.decide import (
-    BOUND_MASK,
-    ROW_WORDS,
-    ROWS_AT,
-    VERSION_SHIFT,
     bucket_of,
     overridden,
-    pick,
+    owner_of,
     unit_of,
 )
 from proxy.telemetry.layout import RS_TRIP
@@ -82,7 +78,6 @@ def _assign(
 ) -> None:
     """Pick the version by bucket and weight, and decide what it is evidence of."""
     worker = down.worker
-    shared = worker.shared
     unit = service.unit_header and request.watched.get(service.unit_header)
     if not unit and service.has_units:
         unit = _unit(exchange, down, service, request)
@@ -91,18 +86,18 @@ def _assign(
         bucket = bucket_of(service.service, unit)
     else:
         bucket = int(worker.chance.random() * UNIT_BUCKETS)
-    index = pick(shared, service.base, epoch, bucket)
+    shares = service.shares
+    if shares.epoch != epoch:
+        shares = service.read_shares(worker.shared, epoch)
+    index = owner_of(shares.row, bucket)
     versions = service.versions
     exchange.version = version = versions[index if index < len(versions) else 0]
     exchange.judged = True
-    canary, stable = service.canary, service.stable
-    if canary is None or stable is None:
+    if shares.canary == 0:
         return
-    entry = shared[service.base + ROWS_AT + (epoch & 1) * ROW_WORDS]
-    share = entry & BOUND_MASK if entry >> VERSION_SHIFT == canary.index else 0
-    if share == 0:
-        return
-    if version is canary:
+    stable = service.stable
+    assert stable is not None
+    if version is service.canary:
         if worker.words[service.region + RS_TRIP] == epoch:
             exchange.version = stable
             return
@@ -115,7 +110,7 @@ def _assign(
         if last and (now - last) & 0xFFFF < WITNESS_AGAIN_S:
             return
         worker.seen[at] = now
-    if version is stable and bucket < 2 * share:
+    if version is stable and bucket < 2 * shares.canary:
         exchange.evidence = CONTROL_EVIDENCE
     else:
         exchange.evidence = EVIDENCE

@@ -12,7 +12,6 @@ from typing import Final
 
 from proxy.http1.fields import cookie_value
 from proxy.http1.request import Request
-from proxy.model.vocabulary import UNIT_BUCKETS
 from proxy.routing.buckets import bucket_of_unit
 from proxy.routing.table import (
     ADDRESS_UNIT,
@@ -27,6 +26,9 @@ ROW_WORDS: Final = 16
 ROWS_AT: Final = 2
 BOUND_MASK: Final = 0xFFFFFFFF
 VERSION_SHIFT: Final = 32
+Row = tuple[tuple[int, int], ...]
+"""(upper bound, version index) of each share, the canary's first."""
+
 UNIT_BYTES_MAX: Final = 512
 """A longer unit is cut: nobody's user id is, and hashing stays bounded."""
 
@@ -88,31 +90,43 @@ def bucket_of(service: Service, unit: bytes) -> int:
     return bucket_of_unit(service.salt, unit)
 
 
-def pick(words: Sequence[int], base: int, epoch: int, bucket: int) -> int:
+def row_of(words: Sequence[int], base: int, epoch: int) -> Row:
     """
-    Return the index of the version that owns ``bucket`` in ``epoch``.
+    Return the weights of ``epoch``: ends of shares in rising order, and owners.
 
-    ``base`` is the first word of the service's slot. A row that nobody wrote
-    gives all to version 0.
+    Who owns nothing is left out. ``base`` is the first word of the service's
+    slot. A row never changes while its epoch is in force, so it may be read once
+    and kept as long.
     """
     at = base + ROWS_AT + (epoch & 1) * ROW_WORDS
-    for offset in range(at, at + ROW_WORDS):
-        entry = words[offset]
-        if bucket < entry & BOUND_MASK:
-            return entry >> VERSION_SHIFT
-    return 0
-
-
-def share_of(words: Sequence[int], base: int, epoch: int, version: int) -> int:
-    """Return how many of the 100 000 buckets a version owns in ``epoch``."""
-    at = base + ROWS_AT + (epoch & 1) * ROW_WORDS
+    row: list[tuple[int, int]] = []
     low = 0
     for offset in range(at, at + ROW_WORDS):
         entry = words[offset]
         bound = entry & BOUND_MASK
-        if entry >> VERSION_SHIFT == version and bound > low:
+        if bound > low:
+            low = bound
+            row.append((bound, entry >> VERSION_SHIFT))
+    return tuple(row)
+
+
+def owner_of(row: Row, bucket: int) -> int:
+    """
+    Return the index of the version that owns ``bucket``.
+
+    A row that nobody wrote gives all to version 0.
+    """
+    for bound, version in row:
+        if bucket < bound:
+            return version
+    return 0
+
+
+def share_of(row: Row, version: int) -> int:
+    """Return how many of the 100 000 buckets a version owns."""
+    low = 0
+    for bound, owner in row:
+        if owner == version:
             return bound - low
-        low = max(low, bound)
-        if bound >= UNIT_BUCKETS:
-            break
+        low = bound
     return 0

@@ -47,7 +47,7 @@ def test_the_row_lies_where_the_slab_says() -> None:
     assert decide.VERSION_SHIFT == layout.ROW_VERSION_SHIFT
 
 
-# --- pick ---
+# --- rows ---
 
 versions = st.lists(st.integers(0, 14), min_size=1, max_size=15, unique=True)
 
@@ -72,7 +72,7 @@ def test_pick_is_the_owner_of_the_bucket(
     area = words(*row, epoch=epoch)
 
     owner = next(version for version, bound in row if bucket < bound)
-    assert decide.pick(area, BASE, epoch, bucket) == owner
+    assert decide.owner_of(decide.row_of(area, BASE, epoch), bucket) == owner
 
 
 @given(rows(), st.integers(1, 2**40))
@@ -86,7 +86,8 @@ def test_shares_are_what_pick_gives(row: list[tuple[int, int]], epoch: int) -> N
     }
 
     shares = {
-        version: decide.share_of(area, BASE, epoch, version) for version in range(15)
+        version: decide.share_of(decide.row_of(area, BASE, epoch), version)
+        for version in range(15)
     }
 
     assert shares == {version: wanted.get(version, 0) for version in range(15)}
@@ -97,8 +98,8 @@ def test_a_row_that_nobody_wrote_gives_all_to_the_first() -> None:
     """Before control's first weights traffic goes somewhere, and nowhere new."""
     area = words()
 
-    assert decide.pick(area, BASE, 0, 5) == 0
-    assert decide.share_of(area, BASE, 0, 1) == 0
+    assert decide.owner_of(decide.row_of(area, BASE, 0), 5) == 0
+    assert decide.share_of(decide.row_of(area, BASE, 0), 1) == 0
 
 
 def test_a_full_row_is_not_read_past_its_end() -> None:
@@ -106,21 +107,21 @@ def test_a_full_row_is_not_read_past_its_end() -> None:
     area = words(*((version, 10) for version in range(16)))
     area[BASE + decide.ROWS_AT + 2 * decide.ROW_WORDS] = 7 << 32 | 100_000
 
-    assert decide.pick(area, BASE, 1, 50_000) == 0
-    assert decide.share_of(area, BASE, 1, 7) == 0
+    assert decide.owner_of(decide.row_of(area, BASE, 1), 50_000) == 0
+    assert decide.share_of(decide.row_of(area, BASE, 1), 7) == 0
 
 
 @pytest.mark.parametrize("weight", [0, 1, 5_000, 20_000, 99_999, 100_000])
 def test_the_canarys_units_are_exactly_those_below_the_weight(weight: int) -> None:
     """The contract: it owns the buckets [0, weight), over 100 000 units."""
     service = compiled(service_of()).services[0]
-    area = words((1, weight), (0, 100_000))
+    row = decide.row_of(words((1, weight), (0, 100_000)), BASE, 1)
     below = 0
 
     for unit in UNITS:
         bucket = decide.bucket_of(service, unit)
         below += bucket < weight
-        assert (decide.pick(area, BASE, 1, bucket) == 1) == (bucket < weight)
+        assert (decide.owner_of(row, bucket) == 1) == (bucket < weight)
 
     assert abs(below - weight) < 700
 
@@ -132,11 +133,11 @@ def test_raising_the_weight_only_adds_units() -> None:
     had: set[int] = set()
 
     for weight in (1_000, 20_000, 40_000, 100_000):
-        area = words((1, weight), (0, 100_000))
+        row = decide.row_of(words((1, weight), (0, 100_000)), BASE, 1)
         have = {
             number
             for number, bucket in enumerate(buckets)
-            if decide.pick(area, BASE, 1, bucket) == 1
+            if decide.owner_of(row, bucket) == 1
         }
         assert had < have
         had = have
