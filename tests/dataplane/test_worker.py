@@ -173,20 +173,23 @@ async def ended(plane: DataPlane) -> int:
 
 async def test_draining_says_close_and_still_accepts() -> None:
     """After SIGTERM, during `drain.delay`: served, with `Connection: close`."""
-    async with ScriptedOrigin(echo) as origin, own_worker(origin) as plane:
-        async with dial(plane.port) as wire:
-            assert (await wire.ask(get("/1"))).get("connection") is None
-            plane.channel.send({"type": "drain"})
+    async with (
+        ScriptedOrigin(echo) as origin,
+        own_worker(origin) as plane,
+        dial(plane.port) as wire,
+    ):
+        assert (await wire.ask(get("/1"))).get("connection") is None
+        plane.channel.send({"type": "drain"})
 
-            async def told() -> bool:
-                answer = await fetch(plane.port, get("/2"))
-                assert answer.status == 200
-                return answer.get("connection") == "close"
+        async def told() -> bool:
+            answer = await fetch(plane.port, get("/2"))
+            assert answer.status == 200
+            return answer.get("connection") == "close"
 
-            await eventually(told)
-            last = await wire.ask(get("/3"))
-            assert last.get("connection") == "close"
-            assert await wire.rest() == b""
+        await eventually(told)
+        last = await wire.ask(get("/3"))
+        assert last.get("connection") == "close"
+        assert await wire.rest() == b""
 
 
 async def test_a_drained_worker_finishes_and_ends_with_0() -> None:
@@ -197,17 +200,21 @@ async def test_a_drained_worker_finishes_and_ends_with_0() -> None:
         await go.wait()
         await call.reply(bytes(200_000))
 
-    async with ScriptedOrigin(slow) as origin, own_worker(origin) as plane:
-        async with dial(plane.port) as busy, dial(plane.port) as idle:
-            await busy.send(get())
-            await eventually(lambda: bool(origin.requests))
-            plane.channel.send({"type": "stop_accepting"})
-            assert await idle.rest() == b""
-            assert plane.process.poll() is None
-            go.set()
-            answer = await busy.answer()
-            assert await busy.rest() == b""
-            status = await ended(plane)
+    async with (
+        ScriptedOrigin(slow) as origin,
+        own_worker(origin) as plane,
+        dial(plane.port) as busy,
+        dial(plane.port) as idle,
+    ):
+        await busy.send(get())
+        await eventually(lambda: bool(origin.requests))
+        plane.channel.send({"type": "stop_accepting"})
+        assert await idle.rest() == b""
+        assert plane.process.poll() is None
+        go.set()
+        answer = await busy.answer()
+        assert await busy.rest() == b""
+        status = await ended(plane)
 
     assert (answer.status, len(answer.body)) == (200, 200_000)
     assert answer.get("connection") == "close"
