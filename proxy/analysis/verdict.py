@@ -121,6 +121,8 @@ def _seconds(wait_s: float) -> str:
 
 def violation_of(finding: SloJudgement) -> str:
     """Return the sentence for an SLO that is proven broken."""
+    if finding.together is not None:
+        return f"{_named(finding)} is violated over all steps: {_summed(finding)}"
     return (
         f"{_named(finding)} is violated: {_figure(finding)}; canary"
         f" {_value(finding, finding.canary)}, stable {_value(finding, finding.stable)}"
@@ -130,6 +132,11 @@ def violation_of(finding: SloJudgement) -> str:
 
 def suspicion_of(finding: SloJudgement) -> str:
     """Return the sentence for an SLO that looks broken."""
+    if finding.together is not None:
+        return (
+            f"{_named(finding)} looks worse than its limit over all steps:"
+            f" {_summed(finding)}"
+        )
     if finding.stable is not None and _absolute(finding):
         limit = finding.limit or 0.0
         if finding.stable > limit:
@@ -138,6 +145,16 @@ def suspicion_of(finding: SloJudgement) -> str:
                 f" ({_figure(finding)})"
             )
     return f"{_named(finding)} looks worse than its limit ({_figure(finding)})"
+
+
+def _summed(finding: SloJudgement) -> str:
+    """Return what the run's epochs show together."""
+    together = finding.together
+    assert together is not None
+    return (
+        f"{together.beyond} of {together.requests} canary requests beyond it,"
+        f" where {together.allowed:.3g} would be within"
+    )
 
 
 def _absolute(finding: SloJudgement) -> bool:

@@ -89,6 +89,20 @@ class Requests:
 
 
 @dataclass(frozen=True, slots=True)
+class Together:
+    """What the weight epochs of a run say of one SLO together, each within itself."""
+
+    beyond: int
+    """Canary requests beyond the limit that held in their own epoch."""
+    requests: int
+    """Canary requests that were held against it."""
+    allowed: float
+    """How many of them a canary at the limit would have beyond it."""
+    worse_p: float
+    """Bound on the chance of this much harm if the canary were no worse."""
+
+
+@dataclass(frozen=True, slots=True)
 class SloJudgement:
     """
     What is known of one SLO.
@@ -119,6 +133,8 @@ class SloJudgement:
     """Key 2: beyond the limit at ``alpha_tolerance``; ``None`` before a look."""
     route: str = ""
     """The route that was judged; empty: all requests."""
+    together: Together | None = None
+    """Set where it is the run's epochs together that look or are proven worse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +152,41 @@ class Judgement:
     slos: tuple[SloJudgement, ...] = ()
     look: int = 0
     """Which look at the evidence this was, over the whole rollout; 0: none was due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """
+    Sums over weight epochs of what one check saw on one route.
+
+    Each epoch is compared within itself before it is added, so the sums are
+    never confounded by weights or hours (``analysis.together`` says how).
+    """
+
+    id: str
+    route: str
+    excess: float = 0.0
+    """Bad canary events above what both arms' common rate leads to expect."""
+    canary: int = 0
+    """Canary requests of the epochs in which it was the smaller arm."""
+    canary_expected: float = 0.0
+    """Bad events expected among those."""
+    stable: int = 0
+    """Stable requests of the epochs in which stable was the smaller arm."""
+    stable_expected: float = 0.0
+    beyond: int = 0
+    """Canary events beyond the limit of their epoch."""
+    judged: int = 0
+    """Canary requests held against a limit."""
+    allowed: float = 0.0
+    """How many of them the limits allow."""
+    noise: float = 0.0
+    """Where stable's own rate makes the limit: at most so many of ``allowed`` are
+    stable's, at its upper bound; 0 for limits that are known."""
+    leverage: float = 0.0
+    """``noise`` times how much one bad stable request moves the limit."""
+    slack: float = 0.0
+    """The part of ``allowed`` that is ``max_delta``'s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,3 +208,10 @@ class JudgeState:
     """Canary evidence of that epoch when it was last seen; it only grows."""
     findings: tuple[SloJudgement, ...] = ()
     """What the last look in this epoch found (intervals and keys are from here)."""
+    before: tuple[Harm, ...] = ()
+    """The run's epochs before this one."""
+    here: tuple[Harm, ...] = ()
+    """This epoch, as of ``here_requests`` canary requests."""
+    here_requests: int = 0
+    epochs: int = 0
+    """Epochs added to ``before``."""
