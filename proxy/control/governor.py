@@ -138,6 +138,7 @@ class Governor:
             if steward is None:
                 saved = self._documents.get(name)
                 steward = self.stewards[name] = Steward(name, service, saved)
+                steward.found(*self._epoch_of(steward))
             else:
                 steward.configure(service)
             with self._guarded(name, "configuration"):
@@ -179,6 +180,13 @@ class Governor:
         self._table = {**document, "generation": self.generation}
         self.slab.set_header_word(layout.H_GENERATION, self.generation)
         self._send_table(self._table)
+
+    def _epoch_of(self, steward: Steward) -> tuple[int, int]:
+        """Return the slab, by its start, and the service's weight epoch in it."""
+        slab = self.slab
+        held = self.allocation.held_by(steward.name, Kind.SLOT)
+        newest = max((slab.epoch(place.first) for place in held), default=0)
+        return slab.header_word(layout.H_STARTED_AT_S), newest
 
     def _oldest_in_use(self) -> int:
         """Return the oldest table that a worker may still route by; 0: unknown."""
@@ -315,7 +323,10 @@ class Governor:
         A store that cannot be written is remembered and shown; what only lowers
         weights stays in force without it.
         """
-        dirty = [steward for steward in stewards if steward.dirty]
+        changed = list(stewards)
+        for steward in changed:
+            steward.leave(*self._epoch_of(steward))
+        dirty = [steward for steward in changed if steward.dirty]
         if not dirty:
             return []
         try:

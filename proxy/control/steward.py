@@ -45,6 +45,9 @@ class Memory:
     """Live requests routed to whoever was the canary, since ever."""
     ended: dict[str, int] = field(default_factory=dict)
     """Ended runs by ``outcome/reason``."""
+    stale: tuple[int, int] | None = None
+    """Slab (by its start) and weight epoch that were to be left when this was
+    saved: whoever finds them still there begins the new epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,16 @@ class Steward:
             exposed=memory.exposed + added.get(self.canary or "", 0),
         )
         return added
+
+    def leave(self, slab_started_s: int, epoch: int) -> None:
+        """Note which epoch the next row leaves, so that a crash cannot lose it."""
+        if self.reflip:
+            self.memory = replace(self.memory, stale=(slab_started_s, epoch))
+
+    def found(self, slab_started_s: int, epoch: int) -> None:
+        """Compare with the slab after a start; what was to be left is left now."""
+        if self.memory.stale == (slab_started_s, epoch):
+            self.reflip = True
 
     def note_salt(self) -> None:
         """Follow the canary's revision; only while no unit is there by weight."""

@@ -216,6 +216,33 @@ def test_restart_heals_weights_that_were_saved_but_not_applied(
     assert room.weights() == {"stable": 100.0}
 
 
+def test_restart_begins_the_epoch_that_was_saved_but_not_applied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of the warm-up moves no weight; its new epoch is made good as well."""
+    text = BASE.replace("warmup: 0s", "warmup: 2s")
+    room = ControlRoom(tmp_path)
+    room.begin(text)
+    start(room)
+    monkeypatch.setattr(room.governor, "apply", lambda _: None)
+    for _ in range(3):
+        room.serve("stable", 40)
+        room.serve("canary", 10)
+        room.second()
+    run = room.governor.steward("shop").state.run
+    assert run is not None
+    assert run.warmed
+    before = room.epoch()
+
+    room.clock.now_s += 1
+    room.restart(text)
+
+    assert room.epoch() == before + 1
+    room.clock.now_s += 1
+    room.restart(text)
+    assert room.epoch() == before + 1
+
+
 def test_saved_rollback_outlives_a_cold_start(tmp_path: Path) -> None:
     """The file's split never undoes what the store knows."""
     text = BASE.replace("rollout:", "split: {stable: 80, canary: 20}\n    rollout:")
