@@ -61,11 +61,60 @@ def head(exchange: "Exchange", data: bytes) -> None:
             exchange.fail(Flag.UPE)
             return
         data = data[end + 4 :]
+        if response.plain and len(data) == response.length and _usual(exchange):
+            _whole(exchange, response, data)
+            return
         if response.status >= FINAL_STATUS_MIN:
             _begin(exchange, response, data)
             return
         if not _informational(exchange, response, data) or not data:
             return
+
+
+def _usual(exchange: "Exchange") -> bool:
+    """Whether nothing about the exchange changes the answer or what follows."""
+    return (
+        exchange.request.plain
+        and exchange.body_done
+        and not exchange.cookie
+        and not exchange.upstream_stalled
+        and not exchange.worker.draining
+    )
+
+
+def _whole(exchange: "Exchange", response: Response, data: bytes) -> None:
+    """
+    Relay the usual answer, all of it there.
+
+    ``_begin`` and ``complete`` without their cases, ``let_go`` without its own:
+    a tenth of a request's instructions less.
+    """
+    version = exchange.version
+    down = exchange.down
+    assert down is not None
+    block = response.rendered.get(version)
+    if block is None:
+        block = response.keep(version, _head_for(exchange, response, BY_LENGTH))
+    exchange.response = response
+    exchange.status = response.status
+    exchange.answer_kind = BY_LENGTH
+    exchange.answer_bytes = len(data)
+    exchange.head_sent = True
+    down.write(block + data)
+    if exchange.stalled_from_s:  # that filled the client's buffer
+        complete(exchange, b"")
+        return
+    recorder.answered(exchange, exchange.first_s)
+    upstream, pool = exchange.upstream, exchange.pool
+    assert upstream is not None
+    assert pool is not None
+    exchange.upstream = exchange.pool = upstream.leg = None
+    pool.active -= 1
+    version.state.inflight -= 1
+    if upstream.usable:
+        pool.give_back(upstream, exchange.worker.now_s)
+    exchange.finish()
+    down.exchange_done(close=False)
 
 
 def _informational(exchange: "Exchange", response: Response, data: bytes) -> bool:
@@ -140,13 +189,7 @@ def _begin(exchange: "Exchange", response: Response, data: bytes) -> None:
         block = response.rendered.get(key) or response.keep(
             key, _head_for(exchange, response, kind)
         )
-    if kind == BY_LENGTH and len(data) == response.length:
-        # The usual answer, whole in one read: ``_relay`` without its cases.
-        exchange.answer_bytes = len(data)
-        assert exchange.down is not None
-        exchange.down.write(block + data)
-        complete(exchange, b"")
-    elif kind == NO_BODY:
+    if kind == NO_BODY:
         _write(exchange, block)
         complete(exchange, data)
     elif data:

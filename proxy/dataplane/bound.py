@@ -129,6 +129,7 @@ class BoundService:
         "mirror_pools",
         "name",
         "region",
+        "request_s",
         "routes",
         "service",
         "shares",
@@ -164,6 +165,7 @@ class BoundService:
         first = service.units[0] if service.units else None
         is_header = first is not None and first.kind == HEADER_UNIT
         self.unit_header = first.name if first is not None and is_header else b""
+        self.request_s = self.timeouts.request
         limits_s = (self.timeouts.attempt, self.timeouts.first_byte)
         self.first_byte_s = min(
             (limit_s for limit_s in limits_s if limit_s is not None),

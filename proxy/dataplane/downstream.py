@@ -37,6 +37,7 @@ LINGER_BYTES_MAX: Final = 65_536
 LINGER_S: Final = 2.0
 CLOSE_S: Final = 5.0
 """A closing connection whose peer reads nothing for so long is cut."""
+_CR: Final = 0x0D
 LEADING_CRLF_MAX: Final = 2
 """Empty lines skipped before a request line (RFC 9112 section 2.2)."""
 
@@ -188,26 +189,28 @@ class Downstream(asyncio.BufferedProtocol):
     def _serve(self, data: bytes) -> None:
         """Start the request at the front of ``data``; hold what is behind it."""
         while data:
-            if data[:2] == b"\r\n" and self._skipped < LEADING_CRLF_MAX:
-                self._skipped += 1
+            if data[0] == _CR and data[:2] == b"\r\n" and self._may_skip():
                 data = data[2:]
                 continue
             end = data.find(b"\r\n\r\n")
-            head_bytes_max = self.worker.table.table.limits.head
-            if end < 0 or end > head_bytes_max:
-                self._partial(data, end, head_bytes_max)
+            worker = self.worker
+            if end < 0 or end > worker.head_bytes_max:
+                self._partial(data, end, worker.head_bytes_max)
                 return
-            table = self.worker.table
-            request = table.parser.parse(data[:end])
+            request = worker.table.parser.parse(data[:end])
             if isinstance(request, Refusal):
                 self.refuse(request)
                 return
-            self._skipped = 0
             self._begin(request, data[end + 4 :])
             if self.exchange is not None or self.closing:
                 return
             data = self.pending
         self.pending = b""
+
+    def _may_skip(self) -> bool:
+        """Whether another empty line before a request line is tolerated."""
+        self._skipped += 1
+        return self._skipped <= LEADING_CRLF_MAX
 
     def _partial(self, data: bytes, end: int, head_bytes_max: int) -> None:
         """Wait for the rest of a head, for a bounded time and size."""
@@ -249,6 +252,7 @@ class Downstream(asyncio.BufferedProtocol):
         exchange = route(self, table, table.services[service.name], request)
         self.exchange = exchange
         self.deadline_s = NEVER
+        self._skipped = 0
         if rest and not exchange.body_done:
             self.pending = b""
             self.pending = exchange.take_body(rest)

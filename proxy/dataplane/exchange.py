@@ -21,7 +21,7 @@ from proxy.http1.response import Response
 from proxy.model.vocabulary import FLAG_CODE_BASE, Flag
 
 if TYPE_CHECKING:
-    from proxy.dataplane.bound import BoundService, BoundTable, BoundVersion
+    from proxy.dataplane.bound import BoundService, BoundTable
     from proxy.dataplane.downstream import Downstream
 
 NEVER: Final = float("inf")
@@ -104,7 +104,10 @@ class Exchange:
         self.table = table
         self.service = service
         self.request = request
-        self.version: BoundVersion = service.versions[0]
+        self.version = service.versions[0]
+        self.body_left = max(request.length, 0)
+        self.body_reader = ChunkedReader(framed=True) if request.chunked else None
+        self.body_done = not request.chunked and request.length <= 0
         self.route = 0
         self.epoch = 0
         self.evidence = 0
@@ -118,9 +121,6 @@ class Exchange:
         self.upstream: Upstream | None = None
         self.connecting = False
         self.upstream_stalled = False
-        self.body_left = max(request.length, 0)
-        self.body_reader = ChunkedReader(framed=True) if request.chunked else None
-        self.body_done = not request.chunked and self.body_left == 0
         self.body_bytes = 0
         self.early = b""
         self.replay: bytes | None = b""
@@ -150,12 +150,12 @@ class Exchange:
         """Count the request and make the first attempt."""
         self.started_s = monotonic()
         self.worker.active.add(self)
-        self.tracing = heads.tracing_fields(self.request, self.worker.chance)
-        limit_s = self.service.timeouts.request
-        if limit_s is not None:
-            self.total_s = self.started_s + limit_s
+        self.tracing = heads.tracing_fields(self.request, self.worker)
+        service = self.service
+        if service.request_s is not None:
+            self.total_s = self.started_s + service.request_s
         recorder.routed(self)
-        if self.service.service.mirror is not None:
+        if service.mirror_pools:
             mirror.offer(self)
         self.attempt()
 
@@ -166,7 +166,7 @@ class Exchange:
         state = version.state
         pools = version.pools
         state.inflight += 1
-        if state.inflight > self.table.table.limits.inflight_per_version or not pools:
+        if state.inflight > self.worker.inflight_max or not pools:
             self.pool = None
             self.fail(Flag.UO if pools else Flag.UH)
             return

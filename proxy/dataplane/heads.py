@@ -8,7 +8,7 @@ so that they can be appended to the lines that were received.
 import ipaddress
 import random
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from proxy.http1.request import Request
 from proxy.routing.table import UnitSource
@@ -21,6 +21,13 @@ VIA: Final = b"\r\nVia: 1.1 headgate"
 
 FORWARDED_BYTES_MAX: Final = 2048
 """A longer X-Forwarded-For of a trusted peer is cut off at its old end."""
+
+
+class Ids(Protocol):
+    """Where new ids come from: a generator, and 16 hexadecimal digits."""
+
+    chance: random.Random
+    trace_prefix: bytes
 
 
 def peer_fields(address: bytes) -> bytes:
@@ -70,25 +77,29 @@ def client_address(request: Request, address: bytes) -> bytes:
     return address
 
 
-def tracing_fields(request: Request, chance: random.Random) -> bytes:
-    """Return x-request-id and traceparent where the request lacks them."""
+def tracing_fields(request: Request, ids: "Ids") -> bytes:
+    """
+    Return x-request-id and traceparent where the request lacks them.
+
+    A trace id is the worker's random half and a random half of the request's,
+    which is our span's id too (W3C Trace Context, section 3.2.2).
+    """
     watched = request.watched
-    has_id = b"x-request-id" in watched
-    has_trace = b"traceparent" in watched
-    if has_id and has_trace:
+    low = b"%016x" % (ids.chance.getrandbits(64) | 1)
+    high = ids.trace_prefix
+    if b"x-request-id" not in watched:
+        if b"traceparent" in watched:
+            return b"\r\nx-request-id: %b%b" % (high, low)
+        return b"\r\nx-request-id: %b%b\r\ntraceparent: 00-%b%b-%b-01" % (
+            high,
+            low,
+            high,
+            low,
+            low,
+        )
+    if b"traceparent" in watched:
         return b""
-    bits = chance.getrandbits
-    trace = b"%016x%016x" % (bits(64), bits(64) | 1)
-    if has_trace:
-        return b"\r\nx-request-id: " + trace
-    parent = bits(64) | 1
-    if has_id:
-        return b"\r\ntraceparent: 00-%b-%016x-01" % (trace, parent)
-    return b"\r\nx-request-id: %b\r\ntraceparent: 00-%b-%016x-01" % (
-        trace,
-        trace,
-        parent,
-    )
+    return b"\r\ntraceparent: 00-%b%b-%b-01" % (high, low, low)
 
 
 def body_fields(request: Request) -> bytes:

@@ -71,37 +71,50 @@ def answered(exchange: "Exchange", now_s: float) -> None:
     version = exchange.version
     response = exchange.response
     assert response is not None
-    status = response.status
-    sent_s = exchange.sent_s
-    latency_us = int((now_s - sent_s - exchange.stalled_s) * US)
-    ttfb_us = int((exchange.first_s - sent_s) * US)
-    if latency_us < 0 or ttfb_us < 0:  # the origin answered before it was asked all
-        latency_us, ttfb_us = max(latency_us, 0), max(ttfb_us, 0)
-    first = exchange.attempts == 1
-    timed = status < ERROR_STATUS_MIN and first and not response.stream
-    _count(exchange, version.cell, status, latency_us if timed else -1, ttfb_us)
-    if exchange.route:
-        cell = version.cell + exchange.route * CELL_WORDS
-        _count(exchange, cell, status, latency_us if timed else -1, ttfb_us)
-    if not first:
-        exchange.worker.words[version.cell + C_RETRY_OK] += 1
-        return
-    if exchange.evidence:
-        _witness(exchange, status, now_s, latency_us if timed else -1, ttfb_us)
-    if version.is_canary and exchange.judged:
-        judge_outcome(exchange, failed=status >= ERROR_STATUS_MIN)
-
-
-def _count(
-    exchange: "Exchange", cell: int, status: int, latency_us: int, ttfb_us: int
-) -> None:
-    """Add an answer to one cell; ``latency_us`` -1 leaves the histograms alone."""
     words = exchange.worker.words
+    status = response.status
+    cell = version.cell
     words[cell + C_REQUESTS + status] += 1
     words[cell + C_ATTEMPTS + status] += 1
     words[cell + C_BYTES_OUT] += exchange.answer_bytes
     if exchange.body_bytes:
         words[cell + C_BYTES_IN] += exchange.body_bytes
+    first = exchange.attempts == 1
+    latency_us = ttfb_us = -1
+    if first and status < ERROR_STATUS_MIN and not response.stream:
+        sent_s = exchange.sent_s
+        latency_us = int((now_s - sent_s - exchange.stalled_s) * US)
+        ttfb_us = int((exchange.first_s - sent_s) * US)
+        if latency_us < 0 or ttfb_us < 0:  # answered before it was asked all
+            latency_us, ttfb_us = max(latency_us, 0), max(ttfb_us, 0)
+        bucket = bucket_of(latency_us)
+        words[cell + C_LATENCY + bucket] += 1
+        words[cell + C_LATENCY_SUM_US] += latency_us
+        if ttfb_us != latency_us:  # equal where all came in one read
+            bucket = bucket_of(ttfb_us)
+        words[cell + C_TTFB + bucket] += 1
+        words[cell + C_TTFB_SUM_US] += ttfb_us
+    if exchange.route:
+        _answered_on_route(exchange, status, latency_us, ttfb_us)
+    if not first:
+        words[cell + C_RETRY_OK] += 1
+        return
+    if exchange.evidence:
+        _witness(exchange, status, now_s, latency_us, ttfb_us)
+    if version.is_canary and exchange.judged:
+        judge_outcome(exchange, failed=status >= ERROR_STATUS_MIN)
+
+
+def _answered_on_route(
+    exchange: "Exchange", status: int, latency_us: int, ttfb_us: int
+) -> None:
+    """Count an answer on its route too; ``latency_us`` -1 for one not timed."""
+    words = exchange.worker.words
+    cell = exchange.version.cell + exchange.route * CELL_WORDS
+    words[cell + C_REQUESTS + status] += 1
+    words[cell + C_ATTEMPTS + status] += 1
+    words[cell + C_BYTES_OUT] += exchange.answer_bytes
+    words[cell + C_BYTES_IN] += exchange.body_bytes
     if latency_us >= 0:
         words[cell + C_LATENCY + bucket_of(latency_us)] += 1
         words[cell + C_LATENCY_SUM_US] += latency_us

@@ -48,7 +48,8 @@ def route(
             return exchange
     if len(service.versions) > 1:
         _assign(exchange, down, service, request, epoch)
-    elif service.issue is not None:
+        return exchange
+    if service.issue is not None:
         _unit(exchange, down, service, request)
     return exchange
 

@@ -70,6 +70,10 @@ class Worker:
         self.keepalive_s = DEFAULT_KEEPALIVE_S
         self.connections = 0
         self.connections_max = 0
+        self.head_bytes_max = 0
+        self.inflight_max = 0
+        # Trace ids start with the worker's half; the other is each request's.
+        self.trace_prefix = b"%016x" % self.chance.getrandbits(64)
         self._descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self.draining = False
         self.active: set[Exchange] = set()
@@ -199,6 +203,8 @@ class Worker:
             self.head_s = timeouts.head or float("inf")
             self.keepalive_s = timeouts.keepalive or float("inf")
             self.wheel.recheck_s = min(self.keepalive_s, RECHECK_S)
+        self.head_bytes_max = table.limits.head
+        self.inflight_max = table.limits.inflight_per_version
         self.connections_max = min(
             table.limits.connections, most_connections(self._descriptors)
         )

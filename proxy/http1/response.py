@@ -57,6 +57,7 @@ RENDERED_MAX: Final = 16
 WITHOUT_BODY: Final = frozenset({*range(100, 200), 204, 304})
 """Statuses whose answers never have a body (RFC 9112 section 6.3)."""
 
+ERROR_STATUS_MIN: Final = 500
 SWITCHING: Final = 101
 """After it the connection is a tunnel: a stream like no answer's body."""
 
@@ -87,7 +88,8 @@ class Response:
     Content-Length; ``keepalive_s`` is the origin's ``Keep-Alive: timeout``
     or -1; ``watched`` is the value of a watched field or None. A response is
     shared by all answers with the same head, so nothing changes it after it was
-    returned; ``rendered`` keeps finished heads made from it.
+    returned; ``rendered`` keeps finished heads made from it. ``plain`` marks the
+    usual one: no error, a dated body of known length, on a connection that stays.
     """
 
     __slots__ = (
@@ -97,6 +99,7 @@ class Response:
         "keepalive_s",
         "length",
         "lines",
+        "plain",
         "rendered",
         "status",
         "status_line",
@@ -118,6 +121,7 @@ class Response:
         self.keepalive_s = -1
         self.watched: bytes | None = None
         self.rendered: dict[object, bytes] = {}
+        self.plain = False
 
     def body(self, method: bytes) -> int:
         """Say how the body ends (RFC 9112 section 6.3)."""
@@ -205,6 +209,14 @@ class ResponseParser:
         if len(self._heads) >= HEADS_MAX:
             self._heads.clear()
         self._heads[head] = response
+        response.plain = (
+            response.status < ERROR_STATUS_MIN
+            and response.body(b"GET") == BY_LENGTH
+            and response.has_date
+            and response.watched is None
+            and response.keepalive_s < 0
+            and not (response.close or response.stream or response.upgrade)
+        )
 
     def _learn_status(self, line: bytes) -> tuple[bytes, int, bool] | None:
         match = _STATUS_LINE.fullmatch(line)

@@ -14,6 +14,14 @@ PARSER = RequestParser((), target_bytes_max=8192, fields_max=100)
 SOURCE = UnitSource(COOKIE_UNIT, b"id", issue=True, max_age_s=60)
 
 
+class Ids:
+    """The same ids in each run."""
+
+    def __init__(self) -> None:
+        self.chance = random.Random(1)  # noqa: S311 - no secret
+        self.trace_prefix = b"0123456789abcdef"
+
+
 def parsed(*lines: bytes) -> Request:
     """Return a request with these further field lines."""
     request = PARSER.parse(b"\r\n".join((b"GET / HTTP/1.1", b"Host: shop", *lines)))
@@ -65,14 +73,14 @@ def test_an_address_that_is_none_is_not_believed(value: bytes) -> None:
 
 def test_ids_are_started_where_there_are_none() -> None:
     """x-request-id and a W3C traceparent, new for each request."""
-    chance = random.Random(1)  # noqa: S311 - the same ids in each run
+    ids = Ids()
     pattern = re.compile(
         rb"\r\nx-request-id: [0-9a-f]{32}"
         rb"\r\ntraceparent: 00-[0-9a-f]{32}-[0-9a-f]{16}-01"
     )
 
-    first = heads.tracing_fields(parsed(), chance)
-    second = heads.tracing_fields(parsed(), chance)
+    first = heads.tracing_fields(parsed(), ids)
+    second = heads.tracing_fields(parsed(), ids)
 
     assert pattern.fullmatch(first)
     assert first != second
@@ -80,11 +88,11 @@ def test_ids_are_started_where_there_are_none() -> None:
 
 def test_ids_that_came_are_passed_on() -> None:
     """Only the missing one is started."""
-    chance = random.Random(1)  # noqa: S311 - the same ids in each run
+    ids = Ids()
     trace = b"traceparent: 00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"
 
-    both = heads.tracing_fields(parsed(b"x-request-id: 7", trace), chance)
-    no_trace = heads.tracing_fields(parsed(b"x-request-id: 7"), chance)
+    both = heads.tracing_fields(parsed(b"x-request-id: 7", trace), ids)
+    no_trace = heads.tracing_fields(parsed(b"x-request-id: 7"), ids)
 
     assert both == b""
     assert b"x-request-id" not in no_trace
