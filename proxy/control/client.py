@@ -6,9 +6,9 @@ revisions. No connection is kept, no redirect followed, no proxy asked.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 
@@ -20,10 +20,12 @@ BODY_BYTES_MAX = 1024
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer's status and the first ``BODY_BYTES_MAX`` bytes of its body."""
+    """An answer's status, the first ``BODY_BYTES_MAX`` of its body, its fields."""
 
     status: int
     body: bytes
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """By name in lower case; of a repeated one the last."""
 
 
 async def fetch(endpoint: str, path: str, *, timeout_s: float) -> Reply:
@@ -39,7 +41,8 @@ async def fetch(endpoint: str, path: str, *, timeout_s: float) -> Reply:
             url = f"http://{target.authority}{path}"
             async with session.get(url, allow_redirects=False) as response:
                 body = await _read(response)
-                return Reply(response.status, body)
+                named = {key.lower(): text for key, text in response.headers.items()}
+                return Reply(response.status, body, named)
     except (aiohttp.ClientError, TimeoutError) as error:
         raise OSError(f"{type(error).__name__}: {error}") from error
 

@@ -1,18 +1,25 @@
 """
-Revisions that are polled: ``revision: {path: …}``.
+Revisions that are asked for: ``{path: …}``, or a field of health answers.
 
-Every endpoint of the version is asked; only when all that answer say the same
-is it the version's revision, so a deployment that is under way is not taken
-for the next one. A poll that fails is tried again with back-off and changes
-nothing. Literal revisions come with the settings, seen ones from the workers.
+A version without live traffic shows its ``{header: …}`` in no answer but those
+to a ``health_check``. Every endpoint of the version is asked; only when all
+that answer say the same is it the version's revision, so a deployment that is
+under way is not taken for the next one. A poll that fails is tried again with
+back-off and changes nothing. Literal revisions come with the settings, those
+in live answers from the workers.
 """
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from proxy.control import client
 from proxy.control.tasks import Tasks
-from proxy.settings.schema import ServiceSettings, VersionSettings
+from proxy.settings.schema import (
+    HealthCheckSettings,
+    ServiceSettings,
+    VersionSettings,
+)
 
 POLL_S = 5.0
 """Between two polls: a deployment takes longer than that."""
@@ -24,6 +31,28 @@ OK_STATUS = 200
 
 Report = Callable[[str, str, str], None]
 """Takes service, version and revision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where to ask, and the field that answers; ``None``: the body does."""
+
+    path: str
+    header: str | None = None
+
+
+def source_of(
+    version: VersionSettings, health_check: HealthCheckSettings | None
+) -> Source | None:
+    """Return how a version's revision can be asked for, if it can."""
+    revision = version.revision
+    if revision is None:
+        return None
+    if revision.path is not None:
+        return Source(revision.path)
+    if revision.header is not None and health_check is not None:
+        return Source(health_check.path, revision.header)
+    return None
 
 
 class Poller:
@@ -39,17 +68,18 @@ class Poller:
     ) -> None:
         self._name = name
         self._versions = service.versions
+        self._health_check = service.health_check
         self._report = report
         self._poll_s = poll_s
         self._tasks = Tasks()
 
     def start(self) -> None:
-        """Begin to poll the versions that name a path."""
+        """Begin to poll the versions that can be."""
         for version, settings in self._versions.items():
-            path = None if settings.revision is None else settings.revision.path
-            if path is not None:
+            source = source_of(settings, self._health_check)
+            if source is not None:
                 self._tasks.start(
-                    self._poll(version, settings, path),
+                    self._poll(version, settings, source),
                     name=f"revision of {self._name}/{version}",
                 )
 
@@ -57,11 +87,13 @@ class Poller:
         """Stop polling."""
         self._tasks.cancel()
 
-    async def _poll(self, version: str, settings: VersionSettings, path: str) -> None:
+    async def _poll(
+        self, version: str, settings: VersionSettings, source: Source
+    ) -> None:
         failures = 0
         while True:
             answers = await asyncio.gather(
-                *(ask(endpoint, path) for endpoint in settings.endpoints)
+                *(ask(endpoint, source) for endpoint in settings.endpoints)
             )
             revision = agreed(answers)
             if revision is not None:
@@ -72,18 +104,21 @@ class Poller:
             await asyncio.sleep(min(wait_s, POLL_S_MAX))
 
 
-async def ask(endpoint: str, path: str) -> str | None:
+async def ask(endpoint: str, source: Source) -> str | None:
     """Return what an endpoint says its revision is; ``None`` if it says nothing."""
     try:
-        reply = await client.fetch(endpoint, path, timeout_s=TIMEOUT_S)
+        reply = await client.fetch(endpoint, source.path, timeout_s=TIMEOUT_S)
     except OSError:
         return None
-    return revision_in(reply) if reply.status == OK_STATUS else None
+    return revision_in(reply, source.header) if reply.status == OK_STATUS else None
 
 
-def revision_in(reply: client.Reply) -> str | None:
-    """Return the one printable word or line of a reply's body."""
-    text = reply.body.decode("utf-8", "replace").strip()
+def revision_in(reply: client.Reply, header: str | None = None) -> str | None:
+    """Return the one printable word or line of a reply's field, or of its body."""
+    if header is None:
+        text = reply.body.decode("utf-8", "replace").strip()
+    else:
+        text = reply.fields.get(header.lower(), "").strip()
     usable = 0 < len(text) <= REVISION_CHARS_MAX and text.isprintable()
     return text if usable else None
 

@@ -54,6 +54,7 @@ def check(settings: Settings, broken: Broken) -> Iterator[Mistake]:
     """Yield every mistake that concerns more than one setting."""
     yield from _check_admin(settings)
     yield from _repeated(("listen",), settings.listen)
+    yield from _check_shared_addresses(settings)
     catch_all: str | None = None
     for name, service in settings.services.items():
         loc: Loc = ("services", name)
@@ -74,6 +75,21 @@ def _check_admin(settings: Settings) -> Iterator[Mistake]:
             ("admin", "listen"),
             f"{address} can be reached from elsewhere, so `token_file` is needed",
         )
+
+
+def _check_shared_addresses(settings: Settings) -> Iterator[Mistake]:
+    """Yield an address that two listeners of ours would fight for."""
+    taken = {str(parse_listen(text)): "listen" for text in settings.listen}
+    for group, text in (
+        ("admin", settings.admin.listen),
+        ("health", settings.health.listen),
+    ):
+        address = parse_listen(text)
+        if address.unix is None and address.port == 0:
+            continue  # the system chooses another one
+        holder = taken.setdefault(str(address), f"{group}.listen")
+        if holder != f"{group}.listen":
+            yield (group, "listen"), f"{address} is that of `{holder}` already"
 
 
 Item = TypeVar("Item")
@@ -243,6 +259,8 @@ def _check_rollout(
         yield (*loc, "canary"), "stable and canary are the same version"
     if not broken((*loc[:2], "versions", rollout.canary)):
         yield from _check_start(loc, service, rollout)
+    if not broken((*loc[:2], "versions", rollout.stable)):
+        yield from _check_return(loc, service, rollout)
     yield from _check_steps((*loc, "steps"), rollout)
     yield from _check_clocks(loc, rollout)
     seen: dict[str, Loc] = {}
@@ -267,6 +285,26 @@ def _check_start(
             (
                 f"`auto` needs `{path_text(key)}` to see a new one; "
                 "give it, or write `start: manual`"
+            ),
+        )
+
+
+def _check_return(
+    loc: Loc, service: ServiceSettings, rollout: RolloutSettings
+) -> Iterator[Mistake]:
+    """Refuse to wait for a revision that stable, without traffic, cannot report."""
+    stable = service.versions.get(rollout.stable)
+    if rollout.after != "return" or stable is None:
+        return
+    key = path_text(("versions", rollout.stable, "revision"))
+    if stable.revision is None:
+        yield (*loc, "after"), f"`return` needs `{key}` to see the winner's there"
+    elif stable.revision.header is not None and service.health_check is None:
+        yield (
+            (*loc, "after"),
+            (
+                f"`return` needs `health_check` beside the header of `{key}`: "
+                "stable has no traffic to see it in"
             ),
         )
 

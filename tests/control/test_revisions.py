@@ -8,9 +8,11 @@ from proxy.control.client import BODY_BYTES_MAX, Reply
 from proxy.control.revisions import (
     REVISION_CHARS_MAX,
     Poller,
+    Source,
     agreed,
     ask,
     revision_in,
+    source_of,
 )
 from tests.support.control_room import load
 from tests.support.eventually import eventually
@@ -53,9 +55,9 @@ async def test_endpoint_is_asked_at_the_path() -> None:
     """The body of a 200 is the revision; another status says nothing."""
     async with running_origin() as origin:
         origin.body = b"2.4.0"
-        assert await ask(origin.url, "/version") == "2.4.0"
+        assert await ask(origin.url, Source("/version")) == "2.4.0"
         origin.status = 404
-        assert await ask(origin.url, "/version") is None
+        assert await ask(origin.url, Source("/version")) is None
 
     assert origin.paths == ["/version", "/version"]
 
@@ -64,12 +66,12 @@ async def test_endless_body_is_not_read() -> None:
     """At most ``BODY_BYTES_MAX`` are taken, and that is no revision."""
     async with running_origin() as origin:
         origin.body = b"x" * BODY_BYTES_MAX * 100
-        assert await ask(origin.url, "/version") is None
+        assert await ask(origin.url, Source("/version")) is None
 
 
 async def test_refused_connection_says_nothing() -> None:
     """An endpoint that is down neither has a revision nor raises."""
-    assert await ask(f"http://127.0.0.1:{free_port()}", "/version") is None
+    assert await ask(f"http://127.0.0.1:{free_port()}", Source("/version")) is None
 
 
 async def test_changes_are_reported_as_they_come() -> None:
@@ -92,3 +94,38 @@ async def test_changes_are_reported_as_they_come() -> None:
         origin.status, origin.body = 200, b"2"
         await eventually(lambda: ("shop", "only", "2") in reports)
         poller.stop()
+
+
+async def test_field_of_a_health_answer_is_a_revision() -> None:
+    """A version without traffic shows it there; a missing field says nothing."""
+    async with running_origin() as origin:
+        origin.fields = {"X-App-Version": "2.4.0"}
+
+        assert await ask(origin.url, Source("/healthz", "x-app-version")) == "2.4.0"
+        assert await ask(origin.url, Source("/healthz", "x-other")) is None
+
+
+@pytest.mark.parametrize(
+    ("revision", "health", "source"),
+    [
+        ("{path: /version}", "", Source("/version")),
+        (
+            "{header: X-App-Version}",
+            ", health_check: {path: /healthz}",
+            Source("/healthz", "x-app-version"),
+        ),
+        ("{header: X-App-Version}", "", None),
+        ('"2.4.0"', ", health_check: {path: /healthz}", None),
+    ],
+)
+def test_what_can_be_asked(revision: str, health: str, source: Source | None) -> None:
+    """A path is asked itself, a field where answers are asked for anyway."""
+    text = (
+        "services: {shop: {versions: {only: {endpoints: [http://127.0.0.1:1],"
+        f" revision: {revision}}}}}{health}}}}}"
+    )
+    service = load(text).settings.services["shop"]
+
+    found = source_of(service.versions["only"], service.health_check)
+
+    assert found == source

@@ -56,6 +56,11 @@ def test_the_bounds_are_those_of_the_slab() -> None:
         SLO + "{metric: error_rate, max_ratio: 1.25, max_delta: 0.05%, route: each}",
         SLO + "{metric: error_rate, max: 1%, codes: [5xx, 404], route: GET /a}",
         ROLLOUT + "start: manual\n      stable: canary\n      canary: stable",
+        (ROLLOUT + "after: return").replace(":9001]}", ":9001], revision: '0'}"),
+        (ROLLOUT + "after: return")
+        .replace(":9001]}", ":9001], revision: {header: x-app-version}}")
+        .replace("routes:", "health_check: {path: /}\n    routes:"),
+        "admin: {listen: 127.0.0.1:0}\nhealth: {listen: 127.0.0.1:0}" + SERVICE,
     ],
 )
 def test_what_the_contract_allows_is_accepted(text: str) -> None:
@@ -115,6 +120,31 @@ def test_what_the_contract_allows_is_accepted(text: str) -> None:
                 "least "
                 "100ms"
             ),
+        ),
+        (
+            ROLLOUT + "after: return",
+            (
+                "services.web.rollout.after: `return` needs "
+                "`versions.stable.revision` to see the winner's there"
+            ),
+        ),
+        (
+            (ROLLOUT + "after: return").replace(
+                ":9001]}", ":9001], revision: {header: x-app-version}}"
+            ),
+            (
+                "services.web.rollout.after: `return` needs `health_check` beside "
+                "the header of `versions.stable.revision`: stable has no traffic to "
+                "see it in"
+            ),
+        ),
+        (
+            "listen: 127.0.0.1:9901" + SERVICE,
+            "admin: 127.0.0.1:9901 is that of `listen` already",
+        ),
+        (
+            "admin: {listen: 'unix:/a'}\nhealth: {listen: 'unix:/a'}" + SERVICE,
+            "health.listen: unix:/a is that of `admin.listen` already",
         ),
         (
             "limits: {head: 12B}" + SERVICE,

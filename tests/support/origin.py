@@ -11,6 +11,7 @@ class Origin:
     def __init__(self) -> None:
         self.status = 200
         self.body = b"ok"
+        self.fields: dict[str, str] = {}
         self.paths: list[str] = []
         self.port = 0
 
@@ -27,7 +28,8 @@ class Origin:
             head = await reader.readuntil(b"\r\n\r\n")
             self.paths.append(head.split(b" ")[1].decode())
             length = len(self.body)
-            fields = f"Content-Length: {length}\r\nConnection: close\r\n\r\n"
+            own = "".join(f"{name}: {text}\r\n" for name, text in self.fields.items())
+            fields = f"{own}Content-Length: {length}\r\nConnection: close\r\n\r\n"
             writer.write(f"HTTP/1.1 {self.status} X\r\n{fields}".encode() + self.body)
             await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
