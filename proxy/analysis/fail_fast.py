@@ -52,7 +52,7 @@ def is_shared(canary: Recent, stable: Recent) -> bool:
 
     A worker trips on its own requests, and its view of stable may begin earlier
     than the canary's: when both begin to fail it can be the first to see it.
+    Of a canary that sent nothing any more since it tripped, all is taken to fail.
     """
-    if not canary.errors or not stable.errors:
-        return False
-    return stable.rate >= canary.rate * STABLE_RATE_PART
+    rate = canary.rate if canary.requests else 1.0
+    return rate > 0.0 and stable.errors > 0 and stable.rate >= rate * STABLE_RATE_PART

@@ -27,6 +27,13 @@ BASELINE_S = 1.0
 """While no attempt fails a reading is taken this often, for later ones to be
 compared with; an old one would mix successes of long ago into "the last"."""
 
+TRIP_LOOKS = 3
+"""A worker's trip is believed after so many looks at most: stable needs a moment to
+show whether it fails too, and the worker that tripped waits at zero meanwhile."""
+
+STABLE_ATTEMPTS_MIN = 10
+"""So many attempts of stable since the reading before show it at once."""
+
 CONNECT_CODES = frozenset({FLAG_CODE_BASE + Flag.UF, FLAG_CODE_BASE + Flag.UCT})
 
 
@@ -50,12 +57,13 @@ class Attempts:
 class Lately:
     """One service's last readings, within one weight epoch."""
 
-    __slots__ = ("_epoch", "_errors", "_read_s", "_samples")
+    __slots__ = ("_epoch", "_errors", "_read_s", "_samples", "_trip_looks")
 
     def __init__(self) -> None:
         self._epoch = -1
         self._errors = b""
         self._read_s = 0.0
+        self._trip_looks = 0
         self._samples: deque[tuple[Attempts, Attempts]] = deque(maxlen=SAMPLES_MAX)
 
     def add(
@@ -66,20 +74,23 @@ class Lately:
         canary_cell: int,
         stable_cell: int,
         now_s: float,
+        tripped: bool = False,
     ) -> bool:
         """
         Take a reading if there is anything new to judge; return whether there is.
 
         Another epoch forgets the readings before. While the canary's errors do
-        not move, one reading in ``BASELINE_S`` is enough.
+        not move and no worker ``tripped``, one reading in ``BASELINE_S`` is enough.
         """
         if epoch != self._epoch:
             self._epoch = epoch
             self._errors = b""
+            self._trip_looks = 0
             self._samples.clear()
+        self._trip_looks += tripped
         errors = read_errors(slab, canary_cell)
         moved = errors != self._errors
-        if not moved and now_s - self._read_s < BASELINE_S:
+        if not (moved or tripped) and now_s - self._read_s < BASELINE_S:
             return False
         self._errors, self._read_s = errors, now_s
         canary = _attempts(read_attempts(slab, canary_cell))
@@ -110,6 +121,12 @@ class Lately:
             Recent(canary.total, canary.errors, in_a_row),
             Recent(stable.total, stable.errors),
         )
+
+    def ripe(self, requests: int) -> bool:
+        """Tell whether stable was seen enough to believe a worker's trip, or not."""
+        _, stable = self.recent(requests)
+        enough = stable.requests >= STABLE_ATTEMPTS_MIN
+        return enough or self._trip_looks >= TRIP_LOOKS
 
     def shared(self, requests: int) -> bool:
         """Tell whether stable fails like the canary over the same readings."""

@@ -96,12 +96,14 @@ class Judging:
         slot = allocation.slot(steward.wish)
         epoch = self._slab.epoch(slot)
         lately = self._lately.setdefault(steward.name, Lately())
+        tripped = epoch in self._slab.trips(slot)
         failing = lately.add(
             self._slab,
             epoch,
             canary_cell=allocation.cell(steward.wish, steward.state.canary),
             stable_cell=allocation.cell(steward.wish, steward.state.stable),
             now_s=now_s,
+            tripped=tripped,
         )
         run = steward.state.run
         limits = steward.plan.fail_fast if run is None else run.plan.fail_fast
@@ -110,7 +112,7 @@ class Judging:
         seen = lately.verdict(limits) if failing else ""
         if seen:
             return Trip(seen)
-        if epoch not in self._slab.trips(slot):
+        if not tripped or not lately.ripe(limits.requests):
             return None
         return Trip(
             f"a worker tripped: {lately.sentence(limits.requests)}",

@@ -43,7 +43,9 @@ def test_says_what_was_seen() -> None:
         (Recent(20, 10), Recent(200, 49), False),
         (Recent(44, 5), Recent(181, 0), False),
         (Recent(20, 20), Recent(0, 0), False),
-        (Recent(0, 0), Recent(100, 3), False),  # nothing was read of the canary yet
+        (Recent(20, 0), Recent(100, 3), False),
+        (Recent(0, 0), Recent(100, 49), False),  # the canary's are taken to fail all
+        (Recent(0, 0), Recent(100, 50), True),
     ],
 )
 def test_a_failure_that_stable_shares(

@@ -121,6 +121,8 @@ def test_refused_connections_drop_the_canary(room: ControlRoom) -> None:
 def test_trip_of_one_worker_is_confirmed_everywhere(room: ControlRoom) -> None:
     """A worker's trip becomes a saved rollback within one fast look."""
     start(room)
+    room.governor.watch()
+    room.serve("stable", 10)
     room.clock.now_s += 0.1
     room.trip(worker=1)
     room.governor.watch()
@@ -152,6 +154,35 @@ def test_trip_is_cleared_while_stable_fails_too(room: ControlRoom) -> None:
     assert room.weights()["canary"] == 20.0
     assert room.governor.steward("shop").state.phase is Phase.PROGRESSING
     assert room.epoch() == before + 1
+
+
+def test_trip_before_the_first_reading_waits_for_stable(room: ControlRoom) -> None:
+    """Both died as the epoch began: what stable does next tells; the canary holds."""
+    start(room)
+    before = room.epoch()
+    room.trip()
+    room.clock.now_s += 0.1
+    room.governor.watch()
+    assert room.weights()["canary"] == 20.0
+
+    room.serve("stable", 12, code=500)
+    room.clock.now_s += 0.1
+    room.governor.watch()
+
+    assert room.weights()["canary"] == 20.0
+    assert room.epoch() == before + 1
+
+
+def test_trip_without_stable_traffic_is_believed_soon(room: ControlRoom) -> None:
+    """Nothing speaks for a common cause: three looks, then the canary is at zero."""
+    start(room)
+    room.trip()
+    for _ in range(3):
+        assert room.weights()["canary"] == 20.0
+        room.clock.now_s += 0.1
+        room.governor.watch()
+
+    assert room.weights() == {"stable": 100.0}
 
 
 def test_old_trip_means_nothing(room: ControlRoom) -> None:
