@@ -104,15 +104,26 @@ class Shares:
     The weights of one epoch, read once: they do not change within it.
 
     ``canary`` is how many buckets the canary owns, the first ones; 0 where it
-    is not judged against a stable version.
+    is not judged against a stable version. The rest are the evidence banks (their
+    first words) of either arm, and of stable's slice that is the control.
     """
 
-    __slots__ = ("canary", "epoch", "row")
+    __slots__ = (
+        "canary",
+        "canary_banks",
+        "control_banks",
+        "epoch",
+        "row",
+        "stable_banks",
+    )
 
-    def __init__(self, epoch: int, row: Row, canary: int) -> None:
+    def __init__(self, epoch: int, row: Row) -> None:
         self.epoch = epoch
         self.row = row
-        self.canary = canary
+        self.canary = 0
+        self.canary_banks: tuple[int, ...] = ()
+        self.stable_banks: tuple[int, ...] = ()
+        self.control_banks: tuple[int, ...] = ()
 
 
 class BoundService:
@@ -160,7 +171,7 @@ class BoundService:
         self.issue = cookie_to_issue(service)
         self.stable = None if service.stable is None else versions[service.stable]
         self.canary = None if service.canary is None else versions[service.canary]
-        self.shares = Shares(-1, (), 0)
+        self.shares = Shares(-1, ())
         self.has_units = bool(service.units)
         first = service.units[0] if service.units else None
         is_header = first is not None and first.kind == HEADER_UNIT
@@ -175,12 +186,16 @@ class BoundService:
     def read_shares(self, shared: Sequence[int], epoch: int) -> Shares:
         """Read an epoch's weights, and keep them for its other requests."""
         row = row_of(shared, self.base, epoch)
-        canary = self.canary
-        share = 0
-        if canary is not None and self.stable is not None:
-            share = row[0][0] if row and row[0][1] == canary.index else 0
-        self.shares = Shares(epoch, row, share)
-        return self.shares
+        self.shares = shares = Shares(epoch, row)
+        canary, stable = self.canary, self.stable
+        if canary is None or stable is None or not row or row[0][1] != canary.index:
+            return shares
+        shares.canary = row[0][0]
+        bank = layout.bank_offset(epoch)
+        shares.canary_banks = (canary.cell + bank,)
+        shares.stable_banks = (stable.cell + bank,)
+        shares.control_banks = (stable.cell + bank, self.control_cell + bank)
+        return shares
 
 
 class BoundTable:

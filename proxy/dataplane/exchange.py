@@ -110,7 +110,7 @@ class Exchange:
         self.body_done = not request.chunked and request.length <= 0
         self.route = 0
         self.epoch = 0
-        self.evidence = 0
+        self.evidence: tuple[int, ...] = ()
         self.judged = False
         self.unit = b""
         self.tracing = b""

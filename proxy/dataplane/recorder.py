@@ -13,16 +13,12 @@ from proxy.model.buckets import bucket_of
 from proxy.model.vocabulary import CODE_COUNT, FLAG_CODE_BASE, Flag
 from proxy.routing.table import FailFast
 from proxy.telemetry.layout import (
-    B_ANSWERED,
     B_CENSORED,
     B_CODES,
     B_LATENCY,
-    B_LATENCY_SUM_US,
     B_ROUTED,
     B_TTFB,
-    BANK_WORDS,
     C_ATTEMPTS,
-    C_BANKS,
     C_BYTES_IN,
     C_BYTES_OUT,
     C_FLAGS,
@@ -47,10 +43,8 @@ if TYPE_CHECKING:
 ERROR_STATUS_MIN: Final = 500
 NO_STATUS: Final = 0
 """Counted as the user's status when the user got none."""
-NO_EVIDENCE: Final = 0
-EVIDENCE: Final = 1
-CONTROL_EVIDENCE: Final = 2
-"""Evidence for stable and for the ``control`` slice of it."""
+NOT_TIMED: Final = -1
+"""Stands for the bucket of what no histogram has."""
 US: Final = 1_000_000
 
 
@@ -62,7 +56,7 @@ def routed(exchange: "Exchange") -> None:
     if exchange.route:
         words[cell + exchange.route * CELL_WORDS + C_ROUTED] += 1
     if exchange.evidence:
-        for bank in banks(exchange):
+        for bank in exchange.evidence:
             words[bank + B_ROUTED] += 1
 
 
@@ -80,46 +74,39 @@ def answered(exchange: "Exchange", now_s: float) -> None:
     if exchange.body_bytes:
         words[cell + C_BYTES_IN] += exchange.body_bytes
     first = exchange.attempts == 1
-    latency_us = ttfb_us = -1
+    latency = ttfb = NOT_TIMED
     if first and status < ERROR_STATUS_MIN and not response.stream:
         sent_s = exchange.sent_s
         latency_us = int((now_s - sent_s - exchange.stalled_s) * US)
         ttfb_us = int((exchange.first_s - sent_s) * US)
         if latency_us < 0 or ttfb_us < 0:  # answered before it was asked all
             latency_us, ttfb_us = max(latency_us, 0), max(ttfb_us, 0)
-        bucket = bucket_of(latency_us)
-        words[cell + C_LATENCY + bucket] += 1
-        words[cell + C_LATENCY_SUM_US] += latency_us
+        latency = ttfb = bucket_of(latency_us)
         if ttfb_us != latency_us:  # equal where all came in one read
-            bucket = bucket_of(ttfb_us)
-        words[cell + C_TTFB + bucket] += 1
+            ttfb = bucket_of(ttfb_us)
+        words[cell + C_LATENCY + latency] += 1
+        words[cell + C_LATENCY_SUM_US] += latency_us
+        words[cell + C_TTFB + ttfb] += 1
         words[cell + C_TTFB_SUM_US] += ttfb_us
+        if exchange.route:
+            at = cell + exchange.route * CELL_WORDS
+            words[at + C_LATENCY + latency] += 1
+            words[at + C_LATENCY_SUM_US] += latency_us
+            words[at + C_TTFB + ttfb] += 1
+            words[at + C_TTFB_SUM_US] += ttfb_us
     if exchange.route:
-        _answered_on_route(exchange, status, latency_us, ttfb_us)
+        at = cell + exchange.route * CELL_WORDS
+        words[at + C_REQUESTS + status] += 1
+        words[at + C_ATTEMPTS + status] += 1
+        words[at + C_BYTES_OUT] += exchange.answer_bytes
+        words[at + C_BYTES_IN] += exchange.body_bytes
     if not first:
         words[cell + C_RETRY_OK] += 1
         return
     if exchange.evidence:
-        _witness(exchange, status, now_s, latency_us, ttfb_us)
+        _witness(exchange, status, now_s, latency, ttfb)
     if version.is_canary and exchange.judged:
         judge_outcome(exchange, failed=status >= ERROR_STATUS_MIN)
-
-
-def _answered_on_route(
-    exchange: "Exchange", status: int, latency_us: int, ttfb_us: int
-) -> None:
-    """Count an answer on its route too; ``latency_us`` -1 for one not timed."""
-    words = exchange.worker.words
-    cell = exchange.version.cell + exchange.route * CELL_WORDS
-    words[cell + C_REQUESTS + status] += 1
-    words[cell + C_ATTEMPTS + status] += 1
-    words[cell + C_BYTES_OUT] += exchange.answer_bytes
-    words[cell + C_BYTES_IN] += exchange.body_bytes
-    if latency_us >= 0:
-        words[cell + C_LATENCY + bucket_of(latency_us)] += 1
-        words[cell + C_LATENCY_SUM_US] += latency_us
-        words[cell + C_TTFB + bucket_of(ttfb_us)] += 1
-        words[cell + C_TTFB_SUM_US] += ttfb_us
 
 
 def attempt_failed(exchange: "Exchange", code: int, now_s: float) -> None:
@@ -140,7 +127,7 @@ def attempt_failed(exchange: "Exchange", code: int, now_s: float) -> None:
             words[at + C_FLAGS + code - FLAG_CODE_BASE] += 1
     if exchange.attempts == 1:
         if exchange.evidence:
-            _witness(exchange, code, now_s, -1, -1)
+            _witness(exchange, code, now_s, NOT_TIMED, NOT_TIMED)
         if exchange.judged and exchange.version.is_canary:
             flag = code - FLAG_CODE_BASE
             judge_outcome(exchange, failed=True, connect=flag in (Flag.UF, Flag.UCT))
@@ -177,37 +164,24 @@ def given_up(exchange: "Exchange", flag: Flag, status: int, now_s: float) -> Non
         words[cell + C_REQUESTS + status] += 1
         words[cell + C_FLAGS + flag] += 1
     if exchange.evidence and exchange.attempts == 1:
-        _witness(exchange, NO_STATUS, now_s, -1, -1)
-
-
-def banks(exchange: "Exchange") -> list[int]:
-    """Return the first words of the evidence banks a request counts in."""
-    offset = C_BANKS + (exchange.epoch & 1) * BANK_WORDS
-    cells = [exchange.version.cell]
-    if exchange.evidence == CONTROL_EVIDENCE:
-        cells.append(exchange.service.control_cell)
-    if exchange.route:
-        cells += [cell + exchange.route * CELL_WORDS for cell in cells]
-    return [cell + offset for cell in cells]
+        _witness(exchange, NO_STATUS, now_s, NOT_TIMED, NOT_TIMED)
 
 
 def _witness(
-    exchange: "Exchange", code: int, now_s: float, latency_us: int, ttfb_us: int
+    exchange: "Exchange", code: int, now_s: float, latency: int, ttfb: int
 ) -> None:
-    """Record one piece of evidence; ``latency_us`` -1 for no good answer."""
+    """Record one piece of evidence; the buckets are NOT_TIMED for no good answer."""
     worker = exchange.worker
     words = worker.words
     service = exchange.service
     if exchange.epoch < worker.shared[service.base + S_FLOOR]:
         words[service.region + RS_LATE] += 1
         return
-    for bank in banks(exchange):
+    for bank in exchange.evidence:
         words[bank + B_CODES + code] += 1
-        if latency_us >= 0:
-            words[bank + B_ANSWERED] += 1
-            words[bank + B_LATENCY + bucket_of(latency_us)] += 1
-            words[bank + B_LATENCY_SUM_US] += latency_us
-            words[bank + B_TTFB + bucket_of(ttfb_us)] += 1
+        if latency >= 0:
+            words[bank + B_LATENCY + latency] += 1
+            words[bank + B_TTFB + ttfb] += 1
         elif exchange.response is None or not exchange.response.stream:
             since_s = exchange.sent_s or exchange.started_s
             age_us = int((now_s - since_s - exchange.stalled_s) * US)

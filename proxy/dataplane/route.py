@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.dataplane import heads
 from proxy.dataplane.exchange import Exchange
-from proxy.dataplane.recorder import CONTROL_EVIDENCE, EVIDENCE
 from proxy.http1.request import Request
 from proxy.model.vocabulary import UNIT_BUCKETS
 from proxy.routing.decide import (
@@ -19,7 +18,7 @@ from proxy.routing.decide import (
     owner_of,
     unit_of,
 )
-from proxy.telemetry.layout import RS_TRIP
+from proxy.telemetry.layout import CELL_WORDS, RS_TRIP
 
 if TYPE_CHECKING:
     from proxy.dataplane.bound import BoundService, BoundTable
@@ -111,7 +110,12 @@ def _assign(
         if last and (now - last) & 0xFFFF < WITNESS_AGAIN_S:
             return
         worker.seen[at] = now
-    if version is stable and bucket < 2 * shares.canary:
-        exchange.evidence = CONTROL_EVIDENCE
+    if version is not stable:
+        exchange.evidence = shares.canary_banks
+    elif bucket < 2 * shares.canary:
+        exchange.evidence = shares.control_banks
     else:
-        exchange.evidence = EVIDENCE
+        exchange.evidence = shares.stable_banks
+    if exchange.route:
+        on_route = exchange.route * CELL_WORDS
+        exchange.evidence += tuple(bank + on_route for bank in exchange.evidence)

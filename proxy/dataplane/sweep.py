@@ -108,7 +108,7 @@ class Sweep:
             since_s = exchange.sent_s or exchange.started_s
             age_us = int((now_s - since_s - exchange.stalled_s) * 1_000_000)
             bucket = layout.B_AGES + bucket_of(max(age_us, 0))
-            for bank in recorder.banks(exchange):
+            for bank in exchange.evidence:
                 words[bank + bucket] += 1
                 ages.append(bank + bucket)
         self._ages = ages

@@ -119,8 +119,6 @@ C_BANKS = C_TTFB + BUCKET_COUNT
 
 # --- evidence bank (two a cell, bank = epoch & 1) ---
 B_ROUTED = 0  # evidence requests routed in this epoch
-B_LATENCY_SUM_US = 1
-B_ANSWERED = 2  # ended with an answer that did not fail
 B_CODES = 32  # + outcome code
 B_LATENCY = B_CODES + CODE_COUNT
 B_TTFB = B_LATENCY + BUCKET_COUNT

@@ -147,7 +147,6 @@ class ControlRoom:
         words[bank + layout.B_ROUTED] += requests
         words[bank + layout.B_CODES + code] += requests
         if good:
-            words[bank + layout.B_ANSWERED] += requests
             words[bank + layout.B_LATENCY + bucket] += requests
             words[bank + layout.B_TTFB + bucket] += requests
         else:
