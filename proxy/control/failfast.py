@@ -7,6 +7,7 @@ over many workers is seen here, ten times a second. The rule itself is
 """
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from proxy.analysis.fail_fast import Recent, decide, is_shared
@@ -100,27 +101,36 @@ class Lately:
 
     def verdict(self, limits: FailFast) -> str:
         """Return why the canary must go at once, as a sentence; else ``""``."""
-        canary, stable = self.recent(limits.requests)
-        return decide(limits, canary, stable)
+        return decide(limits, *self._refused()) or decide(
+            limits, *self.recent(limits.requests)
+        )
 
     def recent(self, requests: int) -> tuple[Recent, Recent]:
         """Return canary and stable over the canary's last ``requests`` attempts."""
-        if not self._samples:
-            return Recent(), Recent()
-        newest_canary, newest_stable = self._samples[-1]
         canary = stable = Attempts(0, 0, 0)
-        in_a_row, unbroken = 0, True
-        for before_canary, before_stable in reversed(self._samples):
-            canary = newest_canary.since(before_canary)
-            stable = newest_stable.since(before_stable)
-            unbroken = unbroken and canary.connect_failures == canary.total
-            in_a_row = canary.total if unbroken else in_a_row
+        for span in self._spans():
+            canary, stable = span
             if canary.total >= requests:
                 break
+        return Recent(canary.total, canary.errors), Recent(stable.total, stable.errors)
+
+    def _refused(self) -> tuple[Recent, Recent]:
+        """Return both over the readings in which no connect to the canary worked."""
+        canary = stable = Attempts(0, 0, 0)
+        for seen, beside in self._spans():
+            if seen.connect_failures < seen.total:
+                break
+            canary, stable = seen, beside
         return (
-            Recent(canary.total, canary.errors, in_a_row),
+            Recent(canary.total, canary.errors, canary.connect_failures),
             Recent(stable.total, stable.errors),
         )
+
+    def _spans(self) -> Iterator[tuple[Attempts, Attempts]]:
+        """Yield what was added since each reading, the newest first."""
+        for canary, stable in reversed(self._samples):
+            newest_canary, newest_stable = self._samples[-1]
+            yield newest_canary.since(canary), newest_stable.since(stable)
 
     def ripe(self, requests: int) -> bool:
         """Tell whether stable was seen enough to believe a worker's trip, or not."""

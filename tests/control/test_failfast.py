@@ -100,6 +100,19 @@ def test_five_refused_connections_in_a_row(bench: Bench) -> None:
     assert bench.look() == "the last 5 connections to the canary failed"
 
 
+def test_stable_is_heard_over_the_same_refusals(bench: Bench) -> None:
+    """Both died a moment ago: what stable answered before does not speak for it."""
+    bench.attempt(CANARY, 200, 15)
+    bench.attempt(CANARY, REFUSED)
+    bench.attempt(STABLE, 200, 100)
+    bench.attempt(STABLE, REFUSED, 4)
+    assert bench.look() == ""
+    bench.attempt(CANARY, REFUSED, 6)
+    bench.attempt(STABLE, REFUSED, 24)
+
+    assert bench.look() == ""
+
+
 def test_answer_in_between_ends_the_row(bench: Bench) -> None:
     """Refusals with an answer among them are no row."""
     bench.attempt(CANARY, REFUSED, 3)
