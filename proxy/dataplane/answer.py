@@ -61,7 +61,15 @@ def head(exchange: "Exchange", data: bytes) -> None:
             exchange.fail(Flag.UPE)
             return
         data = data[end + 4 :]
-        if response.plain and len(data) == response.length and _usual(exchange):
+        if (
+            response.plain
+            and exchange.request.plain
+            and len(data) == response.length
+            and exchange.body_done
+            and not exchange.cookie
+            and not exchange.upstream_stalled
+            and not exchange.worker.draining
+        ):
             _whole(exchange, response, data)
             return
         if response.status >= FINAL_STATUS_MIN:
@@ -69,17 +77,6 @@ def head(exchange: "Exchange", data: bytes) -> None:
             return
         if not _informational(exchange, response, data) or not data:
             return
-
-
-def _usual(exchange: "Exchange") -> bool:
-    """Whether nothing about the exchange changes the answer or what follows."""
-    return (
-        exchange.request.plain
-        and exchange.body_done
-        and not exchange.cookie
-        and not exchange.upstream_stalled
-        and not exchange.worker.draining
-    )
 
 
 def _whole(exchange: "Exchange", response: Response, data: bytes) -> None:
@@ -90,8 +87,11 @@ def _whole(exchange: "Exchange", response: Response, data: bytes) -> None:
     a tenth of a request's instructions less.
     """
     version = exchange.version
-    down = exchange.down
+    worker = exchange.worker
+    down, upstream, pool = exchange.down, exchange.upstream, exchange.pool
     assert down is not None
+    assert upstream is not None
+    assert pool is not None
     block = response.rendered.get(version)
     if block is None:
         block = response.keep(version, _head_for(exchange, response, BY_LENGTH))
@@ -100,21 +100,21 @@ def _whole(exchange: "Exchange", response: Response, data: bytes) -> None:
     exchange.answer_kind = BY_LENGTH
     exchange.answer_bytes = len(data)
     exchange.head_sent = True
-    down.write(block + data)
+    if down.transport is not None:
+        down.transport.write(block + data)
     if exchange.stalled_from_s:  # that filled the client's buffer
         complete(exchange, b"")
         return
     recorder.answered(exchange, exchange.first_s)
-    upstream, pool = exchange.upstream, exchange.pool
-    assert upstream is not None
-    assert pool is not None
-    exchange.upstream = exchange.pool = upstream.leg = None
+    exchange.upstream = exchange.pool = exchange.down = upstream.leg = None
     pool.active -= 1
     version.state.inflight -= 1
     if upstream.usable:
-        pool.give_back(upstream, exchange.worker.now_s)
-    exchange.finish()
-    down.exchange_done(close=False)
+        pool.give_back(upstream, worker.now_s)
+    worker.active.discard(exchange)
+    if worker.access_log is not None:
+        worker.access_log.note(exchange)
+    down.next_request()
 
 
 def _informational(exchange: "Exchange", response: Response, data: bytes) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from proxy.dataplane.pool import Pool
-from proxy.http1.request import RequestParser
+from proxy.http1.request import Request, RequestParser
 from proxy.http1.response import ResponseParser
 from proxy.routing.decide import Row, cookie_to_issue, row_of
 from proxy.routing.table import HEADER_UNIT, Endpoint, RouteTable, Service, Version
@@ -202,7 +202,7 @@ class BoundTable:
     """All that a request reads; it keeps the one that it started with."""
 
     __slots__ = (
-        "by_slot",
+        "only",
         "parser",
         "responses",
         "services",
@@ -213,6 +213,8 @@ class BoundTable:
     def __init__(self, table: RouteTable, live: "Live") -> None:
         self.table = table
         self.services = {service.name: live.bind(service) for service in table.services}
+        only = table.only
+        self.only = None if only is None else self.services[only.name]
         self.parser = RequestParser(
             table.watched,
             target_bytes_max=table.limits.target,
@@ -228,6 +230,11 @@ class BoundTable:
             ipaddress.ip_network(network, strict=False)
             for network in table.trusted_proxies
         )
+
+    def match(self, request: Request) -> BoundService | None:
+        """Return the service of a request, by its host and path."""
+        service = self.table.match(request.hostname, request.path)
+        return None if service is None else self.services[service.name]
 
     def is_trusted(self, address: str) -> bool:
         """Whether a peer's X-Forwarded-* are believed."""

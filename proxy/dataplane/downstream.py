@@ -231,7 +231,7 @@ class Downstream(asyncio.BufferedProtocol):
         """Route a request and start its exchange."""
         worker = self.worker
         table = worker.table
-        service = table.table.match(request.hostname, request.path)
+        service = table.only or table.match(request)
         self.pending = rest
         if service is None:
             worker.words[R_REJECTED + Rejection.NO_ROUTE] += 1
@@ -249,7 +249,7 @@ class Downstream(asyncio.BufferedProtocol):
             if body_bytes_max is not None and request.length > body_bytes_max:
                 self.refuse(LARGE_BODY)
                 return
-        exchange = route(self, table, table.services[service.name], request)
+        exchange = route(self, table, service, request)
         self.exchange = exchange
         self.deadline_s = NEVER
         self._skipped = 0
@@ -329,11 +329,17 @@ class Downstream(asyncio.BufferedProtocol):
             else:
                 self.close()
             return
-        self.deadline_s = self.worker.now_s + self.worker.keepalive_s
+        self.next_request()
+
+    def next_request(self) -> None:
+        """Wait for the next request, or go on with one that waits already."""
+        self.exchange = None
+        worker = self.worker
+        self.deadline_s = worker.now_s + worker.keepalive_s
         if self._paused:
             self.resume()
         if self.pending or self.ended:
-            self.worker.loop.call_soon(self._resume)
+            worker.loop.call_soon(self._resume)
 
     # --- reading, waiting, closing ---
 

@@ -173,8 +173,11 @@ class Exchange:
         pool = pools[0] if len(pools) == 1 else least_loaded(pools, self.worker.chance)
         pool.active += 1
         self.pool = pool
+        upstream: Upstream | None
         if self.request.method in retry.IDEMPOTENT:
-            upstream = pool.take()
+            upstream = pool.idle.pop() if pool.idle else None
+            if upstream is not None and not upstream.usable:
+                upstream = pool.take()
         else:
             upstream = pool.take_fresh(self.worker.now_s - FRESH_S_MAX)
         if upstream is not None:
@@ -207,7 +210,6 @@ class Exchange:
         assert transport is not None
         self.upstream = upstream
         upstream.leg = self
-        upstream.used += 1
         head = self._head(pool)
         body = self.early if self.attempts == 1 else self.replay
         self.early = b""

@@ -31,15 +31,18 @@ class Ids(Protocol):
 
 
 def peer_fields(address: bytes) -> bytes:
-    """Return what every request of one untrusted client gains."""
-    return b"%b\r\nX-Forwarded-For: %b\r\nX-Forwarded-Proto: http" % (VIA, address)
+    """Return what every request of one untrusted client gains; its host follows."""
+    return (
+        b"%b\r\nX-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: "
+        % (VIA, address)
+    )
 
 
 def forwarding_fields(request: Request, down: "Downstream") -> bytes:
     """Return Via and the X-Forwarded-* of a request; its host is known."""
     if down.trusted:
         return trusted_fields(request, down.address)
-    return b"%b\r\nX-Forwarded-Host: %b" % (down.peer_fields, request.host)
+    return down.peer_fields + request.host
 
 
 def trusted_fields(request: Request, address: bytes) -> bytes:

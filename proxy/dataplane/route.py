@@ -12,8 +12,8 @@ from proxy.dataplane import heads
 from proxy.dataplane.exchange import Exchange
 from proxy.http1.request import Request
 from proxy.model.vocabulary import UNIT_BUCKETS
+from proxy.routing.buckets import bucket_of_unit
 from proxy.routing.decide import (
-    bucket_of,
     overridden,
     owner_of,
     unit_of,
@@ -83,7 +83,7 @@ def _assign(
         unit = _unit(exchange, down, service, request)
     if unit:
         exchange.unit = unit
-        bucket = bucket_of(service.service, unit)
+        bucket = bucket_of_unit(service.service.salt, unit)
     else:
         bucket = int(worker.chance.random() * UNIT_BUCKETS)
     shares = service.shares

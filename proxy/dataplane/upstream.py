@@ -51,7 +51,6 @@ class Upstream(asyncio.BufferedProtocol):
         "pool",
         "transport",
         "usable",
-        "used",
     )
 
     def __init__(self, pool: "Pool", buffer: memoryview) -> None:
@@ -60,7 +59,6 @@ class Upstream(asyncio.BufferedProtocol):
         self.transport: asyncio.Transport | None = None
         self.leg: Leg | None = None
         self.usable = False
-        self.used = 0
         self.idle_since = 0.0
         self.keepalive_s = float("inf")
 

@@ -173,7 +173,6 @@ class Request:
         "lines",
         "method",
         "minor",
-        "path",
         "plain",
         "target",
         "te_trailers",
@@ -184,7 +183,6 @@ class Request:
     def __init__(self, method: bytes, target: bytes, minor: int) -> None:
         self.method = method
         self.target = target
-        self.path = target.partition(b"?")[0]
         self.minor = minor
         self.lines: list[bytes] = []
         self.watched: dict[bytes, bytes] = {}
@@ -198,6 +196,11 @@ class Request:
         self.expect_continue = False
         self.te_trailers = False
         self.forwarded: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def path(self) -> bytes:
+        """The target without its query."""
+        return self.target.partition(b"?")[0]
 
     @property
     def has_body(self) -> bool:
@@ -239,7 +242,8 @@ class RequestParser:
         removed: list[bytes] = []
         # One look-up a line; what passes is false, so no step is made for it.
         found = list(map(self._seen.get, lines, _UNKNOWNS))
-        for line, seen in compress(zip(lines, found, strict=True), found):
+        for place, seen in compress(enumerate(found), found):
+            line = lines[place]
             known = self._learn(line) if seen is UNKNOWN else seen
             if known is None:
                 return BAD_FIELD
@@ -365,7 +369,6 @@ def target_agrees(request: Request) -> bool:
     request.host, request.hostname = authority, hostname
     rest = request.target[match.end() :]
     request.target = rest if rest[:1] == b"/" else b"/" + rest
-    request.path = request.target.partition(b"?")[0]
     return True
 
 

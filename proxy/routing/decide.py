@@ -12,7 +12,6 @@ from typing import Final
 
 from proxy.http1.fields import cookie_value
 from proxy.http1.request import Request
-from proxy.routing.buckets import bucket_of_unit
 from proxy.routing.table import (
     ADDRESS_UNIT,
     HEADER_UNIT,
@@ -83,11 +82,6 @@ def cookie_to_issue(service: Service) -> UnitSource | None:
         if source.issue:
             return source
     return None
-
-
-def bucket_of(service: Service, unit: bytes) -> int:
-    """Return the unit's bucket under the service's salt."""
-    return bucket_of_unit(service.salt, unit)
 
 
 def row_of(words: Sequence[int], base: int, epoch: int) -> Row:

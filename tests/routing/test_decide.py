@@ -119,7 +119,7 @@ def test_the_canarys_units_are_exactly_those_below_the_weight(weight: int) -> No
     below = 0
 
     for unit in UNITS:
-        bucket = decide.bucket_of(service, unit)
+        bucket = bucket_of_unit(service.salt, unit)
         below += bucket < weight
         assert (decide.owner_of(row, bucket) == 1) == (bucket < weight)
 
@@ -129,7 +129,7 @@ def test_the_canarys_units_are_exactly_those_below_the_weight(weight: int) -> No
 def test_raising_the_weight_only_adds_units() -> None:
     """Nobody who has the canary loses it; lowering removes the newest."""
     service = compiled(service_of()).services[0]
-    buckets = [decide.bucket_of(service, unit) for unit in UNITS]
+    buckets = [bucket_of_unit(service.salt, unit) for unit in UNITS]
     had: set[int] = set()
 
     for weight in (1_000, 20_000, 40_000, 100_000):
@@ -150,7 +150,8 @@ def test_two_services_assign_independently() -> None:
         service_of(name="other", salt="other", match=[{"host": "other"}]),
     ).services
     both = sum(
-        decide.bucket_of(one, unit) < 20_000 and decide.bucket_of(other, unit) < 20_000
+        bucket_of_unit(one.salt, unit) < 20_000
+        and bucket_of_unit(other.salt, unit) < 20_000
         for unit in UNITS
     )
 
@@ -210,8 +211,10 @@ def test_the_bucket_uses_the_services_salt() -> None:
     """As the contract has it, over the salt of the table."""
     service = compiled(service_of(salt="2.4.0")).services[0]
 
-    assert decide.bucket_of(service, b"user-1") == 9029
-    assert decide.bucket_of(service, b"user-1") == bucket_of_unit(b"2.4.0\0", b"user-1")
+    assert bucket_of_unit(service.salt, b"user-1") == 9029
+    assert bucket_of_unit(service.salt, b"user-1") == bucket_of_unit(
+        b"2.4.0\0", b"user-1"
+    )
 
 
 # --- overrides ---
