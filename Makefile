@@ -73,6 +73,7 @@ test: $(VENV)/.ready-dev ## every test, then the branches of the pure packages
 bench: $(VENV)/.ready-dev ## the benchmarks, see benchmarks/README.md
 	@$(call needs,$(BENCH_PROGRAMS))
 	PATH="$$PATH:/usr/sbin:/sbin" $(BIN)/python benchmarks/compare.py $(BENCH_ARGS)
+	$(BIN)/python -m pytest -q benchmarks/micro
 
 .PHONY: lock
 lock: $(VENV)/.ready ## resolve the dependencies anew and write the lock files

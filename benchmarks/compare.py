@@ -1,0 +1,167 @@
+"""
+Headgate beside other proxies, on one core each, in turns.
+
+``python benchmarks/compare.py --help`` lists the options; README.md says what
+is measured and how.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import measure
+import origin
+import report
+from peers.aiohttp_proxy import AiohttpProxy
+from peers.base import Peer, Site, free_port, program
+from peers.envoy import Envoy
+from peers.haproxy import Haproxy
+from peers.headgate import Headgate
+from peers.headgate_tree import HeadgateTree
+from peers.nginx import Nginx
+from scenarios import SCENARIOS, Scenario
+
+SUBJECT: Final = "headgate"
+RESULTS: Final = Path(__file__).with_name("results") / "latest.json"
+WARM_UP_S: Final = 1.0
+
+
+def main() -> int:
+    """Compare, print, write."""
+    options = _options()
+    for need in ("nginx", "wrk", "taskset"):
+        if program(need) is None:
+            print(f"compare: {need} is missing, it is needed as origin or generator")
+            return 1
+    peers = [peer for peer in _peers(options) if peer.name in options.peers]
+    absent = {peer.name: why for peer in peers if (why := peer.missing())}
+    for name, why in absent.items():
+        print(f"{name} is left out: {why}")
+    present = [peer for peer in peers if peer.name not in absent]
+    machine = _machine()
+    found: dict[str, Any] = {}
+    for scenario in SCENARIOS:
+        if scenario.name not in options.scenarios:
+            continue
+        found[scenario.name] = one = _compare(present, scenario, options)
+        print(report.table(scenario.title, one, SUBJECT), flush=True)
+    document = {
+        "machine": machine,
+        "seconds": options.seconds,
+        "rounds": options.rounds,
+        "absent": absent,
+        "scenarios": found,
+    }
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(document, indent=1) + "\n")
+    return 0
+
+
+def _peers(options: argparse.Namespace) -> list[Peer]:
+    peers: list[Peer] = [Headgate(SUBJECT)]
+    peers += [Headgate(tree.name, tree.resolve()) for tree in options.tree]
+    if options.full:
+        peers.append(HeadgateTree())
+    return [*peers, Nginx(), Haproxy(), Envoy(), AiohttpProxy()]
+
+
+def _compare(
+    peers: Sequence[Peer], scenario: Scenario, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Run a scenario's rounds, one peer after the other in each round."""
+    able = [peer for peer in peers if peer.mirrors or not scenario.mirror]
+    rounds: dict[str, list[measure.Round]] = {peer.name: [] for peer in able}
+    with _running(able, scenario) as running:
+        for number in range(-1, options.rounds):
+            for name, (pid, port) in running.items():
+                seconds = options.seconds if number >= 0 else WARM_UP_S
+                one = measure.run(
+                    pid,
+                    port,
+                    scenario.shape,
+                    seconds=seconds,
+                    connections=scenario.connections,
+                )
+                if number >= 0:
+                    rounds[name].append(one)
+    return report.summary(rounds, SUBJECT)
+
+
+@contextlib.contextmanager
+def _running(
+    peers: Sequence[Peer], scenario: Scenario
+) -> Iterator[dict[str, tuple[int, int]]]:
+    """Run the origin and all peers; idle ones cost next to nothing."""
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="headgate-bench-", dir="/dev/shm")
+        )
+        Path(directory).chmod(0o755)  # the origin's worker is another user
+        stable, canary = stack.enter_context(origin.serving(Path(directory)))
+        measure.wait_until_answered(stable)
+        running: dict[str, tuple[int, int]] = {}
+        for peer in peers:
+            own = Path(directory) / peer.name
+            own.mkdir()
+            site = Site(stable, canary, free_port(), own)
+            pid = stack.enter_context(peer.serving(site, mirror=scenario.mirror))
+            measure.wait_until_answered(site.port)
+            running[peer.name] = (pid, site.port)
+        yield running
+
+
+def _machine() -> dict[str, str]:
+    """Say where and beside what this ran: ``load`` 1 or more means not alone."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.partition(":")[2].strip() for line in lines if "model name" in line]
+    return {
+        "cpu": models[0] if models else platform.processor(),
+        "cpus": str(len(models)),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "load": f"{os.getloadavg()[0]:.1f}",
+    }
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    names = ["headgate", "nginx", "haproxy", "envoy", "aiohttp"]
+    scenarios = [scenario.name for scenario in SCENARIOS]
+    parser.add_argument("--peers", type=_list, default=names, help=",".join(names))
+    parser.add_argument(
+        "--scenarios", type=_list, default=scenarios, help=",".join(scenarios)
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of one round")
+    parser.add_argument(
+        "--tree",
+        type=Path,
+        action="append",
+        default=[],
+        help="another tree of Headgate to measure beside this one",
+    )
+    parser.add_argument(
+        "--full", action="store_true", help="also the whole tree of `headgate run`"
+    )
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    options.peers += [tree.name for tree in options.tree]
+    if options.full:
+        options.peers.append(HeadgateTree.name)
+    if SUBJECT not in options.peers:
+        parser.error(f"--peers must contain {SUBJECT}, the others are compared to it")
+    return options
+
+
+def _list(text: str) -> list[str]:
+    return [part for part in text.split(",") if part]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,101 @@
+"""
+A worker in this process, with transports that lead nowhere.
+
+What is left is Headgate's own share of a request: from the bytes of a request
+to the bytes for the origin, from those of its answer to those for the client.
+"""
+
+import asyncio
+import itertools
+import os
+from pathlib import Path
+from typing import Any, Final, cast
+
+import traffic
+from peers.base import Site
+from peers.headgate import CANARY, STABLE, route_table
+
+from proxy.dataplane.downstream import Downstream
+from proxy.dataplane.exchange import Exchange
+from proxy.dataplane.upstream import Upstream
+from proxy.dataplane.worker import Worker
+from proxy.model.vocabulary import UNIT_BUCKETS
+from proxy.telemetry import channel, slab
+
+CANARY_BUCKETS: Final = UNIT_BUCKETS // 5
+
+
+class Nowhere(asyncio.Transport):
+    """A transport that keeps the last bytes written and does nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(extra={"peername": ("127.0.0.1", 40_000)})
+        self.written = b""
+
+    def write(self, data: Any) -> None:  # noqa: ANN401 - asyncio's
+        """Keep the bytes."""
+        self.written = data
+
+    def set_write_buffer_limits(
+        self, high: int | None = None, low: int | None = None
+    ) -> None:
+        """Never full."""
+
+    def abort(self) -> None:
+        """Nothing to end."""
+
+
+class Replay:
+    """One client connection, one warm connection to each version."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._slab_fd = slab.create(1)
+        control = slab.ControlSlab(self._slab_fd)
+        control.write_weights(0, [(CANARY, CANARY_BUCKETS), (STABLE, UNIT_BUCKETS)])
+        self._ours, theirs = channel.pair()
+        table = route_table(Site(1, 2, 3, Path("/")), mirror=False)
+        table_fd = channel.sealed_document("table", table)
+        self.worker = Worker(self._launch(theirs.detach()), loop)
+        self.worker._take_table(table_fd)  # noqa: SLF001 - as at its start
+        os.close(table_fd)
+        for pool in self.worker.live.pools:
+            upstream = Upstream(pool, self.worker.buffer)
+            upstream.connection_made(Nowhere())
+            pool.idle.append(upstream)
+        self.downstream = Downstream(self.worker)
+        self.downstream.connection_made(Nowhere())
+        self._requests = itertools.cycle(
+            [traffic.request(number, "get") for number in range(traffic.VARIANTS)]
+        )
+
+    def ask(self) -> Exchange:
+        """Receive the next request; return its exchange, sent to the origin."""
+        data = next(self._requests)
+        buffer = self.downstream.get_buffer(-1)
+        buffer[: len(data)] = data
+        self.downstream.buffer_updated(len(data))
+        return cast("Exchange", self.downstream.exchange)
+
+    def answer(self, exchange: Exchange) -> None:
+        """Receive the origin's answer and send it to the client."""
+        upstream = exchange.upstream
+        assert upstream is not None
+        buffer = upstream.get_buffer(-1)
+        buffer[: len(traffic.ANSWER)] = traffic.ANSWER
+        upstream.buffer_updated(len(traffic.ANSWER))
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self._ours.close()
+        self.worker._channel.close()  # noqa: SLF001 - as at its end
+        os.close(self._slab_fd)
+
+    def _launch(self, channel_fd: int) -> dict[str, Any]:
+        return {
+            "index": 0,
+            "slab_fd": self._slab_fd,
+            "channel_fd": channel_fd,
+            "listeners": [[]],
+            "shared_listeners": [],
+            "metrics_address": "",
+        }
