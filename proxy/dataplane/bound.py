@@ -32,7 +32,8 @@ class VersionState:
 
     ``outcomes`` holds a bit for each of the canary's last attempts (1 failed)
     within ``epoch``; ``failures_*`` are (attempts, failed) at the ends of the
-    last two seconds; ``retry_tokens`` is the retry budget left.
+    last two seconds, ``stable_mark`` those of stable at the first failure among
+    ``outcomes``; ``retry_tokens`` is the retry budget left.
     """
 
     __slots__ = (
@@ -46,6 +47,7 @@ class VersionState:
         "retry_tokens",
         "revision",
         "routed_before",
+        "stable_mark",
     )
 
     def __init__(self) -> None:
@@ -56,6 +58,7 @@ class VersionState:
         self.connect_failures = 0
         self.failures_before = (0, 0)
         self.failures_last = (0, 0)
+        self.stable_mark = (0, 0)
         self.retry_tokens = RETRY_TOKENS_MAX
         self.routed_before = 0
         self.revision = b""

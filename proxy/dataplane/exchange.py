@@ -224,9 +224,9 @@ class Exchange:
         host = self.service.service.host
         if host != "preserve":
             literal = pool.authority if host == "endpoint" else host.encode()
-            heads.with_host(request, literal)
+            request = request.with_host(literal)
         elif not request.host:
-            heads.with_host(request, pool.authority)
+            request = request.with_host(pool.authority)
             request.host = pool.authority
         down = self.down
         assert down is not None

@@ -127,12 +127,6 @@ def connection_fields(request: Request) -> bytes:
     return b""
 
 
-def with_host(request: Request, host: bytes) -> None:
-    """Replace the Host line of a request by another host."""
-    request.lines = [line for line in request.lines if line[:5].lower() != b"host:"]
-    request.lines.insert(0, b"Host: " + host)
-
-
 def cookie_line(source: UnitSource, unit: bytes, *, secure: bool) -> bytes:
     """Return the Set-Cookie line that hands out a unit (RFC 6265)."""
     return b"Set-Cookie: %b=%b; Max-Age=%d; Path=/; HttpOnly; SameSite=Lax%b" % (

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 HEAD_BYTES_MAX: Final = 8_192
 DEADLINE_S: Final = 10.0
 """A probe that takes longer is closed; probes time out much earlier."""
+METRICS_S: Final = 3.0
+"""How long control may take; Prometheus itself gives up after ten by default."""
 METRICS_BYTES_MAX: Final = 64 * 1024 * 1024
 METRICS_CHUNK_BYTES: Final = 65_536
 
@@ -91,7 +93,7 @@ class Health(asyncio.Protocol):
         accept = b",".join(tokens(request.watched.get(b"accept", b"*/*")))
         sent = False
         try:
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(METRICS_S):
                 reader, writer = await asyncio.open_unix_connection(
                     sock=_connected(self._worker.metrics_address)
                 )

@@ -309,7 +309,7 @@ def _mirror_head(exchange: "Exchange", pool: Pool) -> bytes:
     down = exchange.down
     assert down is not None
     if not request.host:
-        heads.with_host(request, pool.authority)
+        request = request.with_host(pool.authority)
         request.host = pool.authority
     return request_head(
         request,

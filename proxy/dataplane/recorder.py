@@ -202,14 +202,18 @@ def judge_outcome(exchange: "Exchange", *, failed: bool, connect: bool = False) 
             return
         state.begin_epoch(exchange.epoch)
     mask = (1 << rule.requests) - 1
+    stable = exchange.service.stable
+    words = exchange.worker.words
+    if failed and not state.outcomes and stable is not None:
+        state.stable_mark = attempts_of(stable, words)
     state.outcomes = ((state.outcomes << 1) | failed) & mask
     state.outcomes_seen += 1
     if not failed:
         state.connect_failures = 0
         return
     state.connect_failures = state.connect_failures + 1 if connect else 0
-    if must_trip(rule, state, exchange.service.stable, exchange.worker.words):
-        trip(exchange.service, exchange.epoch, exchange.worker.words)
+    if must_trip(rule, state, stable, words):
+        trip(exchange.service, exchange.epoch, words)
 
 
 def must_trip(
@@ -218,7 +222,12 @@ def must_trip(
     stable: "BoundVersion | None",
     words: memoryview,
 ) -> bool:
-    """Whether the canary alone fails, by the rule of the contract."""
+    """
+    Whether the canary alone fails, by the rule of the contract.
+
+    Stable is looked at since the first of the canary's failures that count: what
+    it did well before says nothing about now.
+    """
     rate = 1.0
     if state.connect_failures < rule.consecutive_connect_failures:
         if state.outcomes_seen < rule.requests:
@@ -226,7 +235,15 @@ def must_trip(
         rate = state.outcomes.bit_count() / rule.requests
         if rate < rule.error_rate:
             return False
-    return stable is None or error_rate_lately(stable, words) < rate / 2
+    if stable is None:
+        return True
+    total, errors = attempts_of(stable, words)
+    since = total - state.stable_mark[0]
+    if since > 0:
+        return (errors - state.stable_mark[1]) / since < rate / 2
+    if state.outcomes_seen < rule.requests:
+        return False  # stable was not asked yet: one of the next failures tells
+    return error_rate_lately(stable, words) < rate / 2
 
 
 def trip(service: "BoundService", epoch: int, words: memoryview) -> None:

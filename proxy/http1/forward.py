@@ -13,12 +13,14 @@ def request_head(request: Request, added: bytes) -> bytes:
     ``added`` holds further field lines, each with a CRLF before it; the
     request's own lines are never empty, because Host is among them.
     """
-    return b"%b %b HTTP/1.1\r\n%b%b\r\n\r\n" % (
-        request.method,
-        request.target,
-        b"\r\n".join(request.lines),
-        added,
-    )
+    start = request.start
+    if not start:
+        start = request.start = b"%b %b HTTP/1.1\r\n%b" % (
+            request.method,
+            request.target,
+            b"\r\n".join(request.lines),
+        )
+    return start + added + b"\r\n\r\n"
 
 
 def response_head(

@@ -16,6 +16,10 @@ from proxy.http1.fields import CLEAN_TARGET, CLEAN_VALUE, TOKEN, WHITESPACE
 from proxy.model.vocabulary import Rejection
 
 CRLF: Final = b"\r\n"
+HEADS_MAX: Final = 256
+HEAD_BYTES_MAX: Final = 2048
+"""Whole heads remembered, and how long each may be (1 MiB with their values)."""
+
 METHOD_BYTES_MAX: Final = 32
 """A longer method is refused with 501 (RFC 9112 section 3)."""
 
@@ -159,7 +163,9 @@ class Request:
     X-Forwarded-* and Forwarded fields as received; ``length`` is -1 without
     Content-Length; ``minor`` is the client's HTTP/1 minor version; ``plain``
     that the answer's framing depends on the answer alone: HTTP/1.1, not HEAD,
-    no upgrade, and the connection stays.
+    no upgrade, and the connection stays. ``start`` is the request line and the
+    lines as they go to the origin, once made. A request may be shared by all
+    that have the same head: nothing changes it after it was returned.
     """
 
     __slots__ = (
@@ -174,6 +180,7 @@ class Request:
         "method",
         "minor",
         "plain",
+        "start",
         "target",
         "te_trailers",
         "upgrade",
@@ -192,10 +199,21 @@ class Request:
         self.chunked = False
         self.close = minor == 0
         self.plain = minor > 0 and method != b"HEAD"
+        self.start = b""
         self.upgrade = b""
         self.expect_continue = False
         self.te_trailers = False
         self.forwarded: tuple[tuple[bytes, bytes], ...] = ()
+
+    def with_host(self, host: bytes) -> "Request":
+        """Return a copy that names another host to the origin."""
+        other = Request(self.method, self.target, self.minor)
+        for name in self.__slots__:
+            setattr(other, name, getattr(self, name))
+        others = [line for line in self.lines if line[:5].lower() != b"host:"]
+        other.lines = [b"Host: " + host, *others]
+        other.start = b""
+        return other
 
     @property
     def path(self) -> bytes:
@@ -216,7 +234,15 @@ class RequestParser:
     ``target_bytes_max`` and ``fields_max`` are limits (414, 431).
     """
 
-    __slots__ = ("_fields_max", "_kinds", "_names", "_seen", "_target_bytes_max")
+    __slots__ = (
+        "_fields_max",
+        "_heads",
+        "_kinds",
+        "_last",
+        "_names",
+        "_seen",
+        "_target_bytes_max",
+    )
 
     def __init__(
         self, watched: Iterable[bytes], *, target_bytes_max: int, fields_max: int
@@ -227,9 +253,29 @@ class RequestParser:
         self._fields_max = fields_max
         self._seen: dict[bytes, Line | tuple[()]] = {}
         self._names: dict[bytes, Name] = {}
+        self._heads: dict[bytes, Request] = {}
+        self._last = b""
 
     def parse(self, head: bytes) -> Request | Refusal:
-        """Parse a head without its final CRLFCRLF."""
+        """
+        Parse a head without its final CRLFCRLF.
+
+        A head that came twice in a row (a poll, a probe, a load test) is
+        remembered whole; the others cost nothing by that.
+        """
+        heads = self._heads
+        if heads and head in heads:
+            return heads[head]
+        request = self._parse(head)
+        if head != self._last:
+            self._last = head
+        elif isinstance(request, Request) and len(head) <= HEAD_BYTES_MAX:
+            if len(heads) >= HEADS_MAX:
+                heads.clear()
+            heads[head] = request
+        return request
+
+    def _parse(self, head: bytes) -> Request | Refusal:
         lines = head.split(CRLF)
         if len(lines) - 1 > self._fields_max:
             return MANY_FIELDS

@@ -175,3 +175,17 @@ async def test_overridden_requests_trip_nothing(stage: Stage) -> None:
                 await wire.ask(get("/", "X-V: 1"))
 
     assert service.tripped() == 0
+
+
+async def test_what_stable_did_before_does_not_count(stage: Stage) -> None:
+    """When both break in the same moment, stable's good past blames nobody."""
+    mood = Mood()
+    async with ScriptedOrigin(mood) as stable, ScriptedOrigin(mood) as canary:
+        service = await served(stage, stable, canary)
+        service.weight(HALF)
+        async with dial(stage.port) as wire:
+            await ask(wire, 100, "stable")
+            mood.status = 500
+            await ask(wire, 60, "canary")
+
+    assert service.tripped() == 0

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.http1 import fields, forward
-from proxy.http1.request import Refusal, Request, RequestParser
+from proxy.http1.request import HEADS_MAX, Refusal, Request, RequestParser
 
 TARGET_BYTES_MAX = 64
 FIELDS_MAX = 8
@@ -441,3 +441,50 @@ def test_the_first_of_equal_watched_fields_counts() -> None:
 
     assert request.watched == {b"x-user-id": b"ann"}
     assert request.lines.count(b"X-User-Id: bob") == 1
+
+
+def test_a_head_that_comes_again_and_again_means_the_same() -> None:
+    """What is remembered whole is what a fresh parser would say."""
+    head = b"GET /poll?x=1 HTTP/1.1\r\nHost: shop\r\nCookie: a=b\r\nX-User-Id: ann"
+    reader = RequestParser((b"x-user-id",), target_bytes_max=100, fields_max=10)
+
+    seen = [reader.parse(head) for _ in range(4)]
+
+    assert seen[2] is seen[3]
+    for request in seen:
+        assert isinstance(request, Request)
+        assert request.target == b"/poll?x=1"
+        assert request.watched[b"x-user-id"] == b"ann"
+        assert request.lines == head.split(b"\r\n")[1:]
+
+
+def test_remembered_heads_are_bounded() -> None:
+    """Over the limit all are forgotten; refusals and long heads never stay."""
+    reader = RequestParser((), target_bytes_max=5000, fields_max=10)
+    long_head = b"GET /" + b"a" * 3000 + b" HTTP/1.1\r\nHost: shop"
+
+    for number in range(3 * HEADS_MAX):
+        for _ in range(2):
+            reader.parse(b"GET /%d HTTP/1.1\r\nHost: shop" % number)
+    first, second = (reader.parse(long_head) for _ in range(2))
+    reader.parse(long_head)
+
+    assert len(reader._heads) <= HEADS_MAX
+    assert first is not second
+    assert reader.parse(long_head) is not second
+    assert isinstance(reader.parse(b"GET / HTTP/1.1"), Refusal)
+    assert isinstance(reader.parse(b"GET / HTTP/1.1"), Refusal)
+
+
+def test_another_host_is_a_copy() -> None:
+    """Naming the origin's host changes nothing for who shares the head."""
+    request = RequestParser((), target_bytes_max=100, fields_max=10).parse(
+        b"GET / HTTP/1.1\r\nHost: shop\r\nAccept: */*"
+    )
+    assert isinstance(request, Request)
+
+    other = request.with_host(b"origin:81")
+
+    assert other.lines == [b"Host: origin:81", b"Accept: */*"]
+    assert request.lines == [b"Host: shop", b"Accept: */*"]
+    assert (other.target, other.host) == (b"/", b"shop")
