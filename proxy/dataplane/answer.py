@@ -43,6 +43,10 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 
 def head(exchange: "Exchange", data: bytes) -> None:
     """Take bytes until the final answer's head is whole, then begin it."""
+    upstream = exchange.upstream
+    if upstream is not None and upstream.turn == exchange.worker.outbox.turn:
+        exchange.fail(Flag.UC)  # it speaks before it was asked: not our answer
+        return
     if not exchange.first_s:
         exchange.first_s = monotonic()
     if exchange.held:
@@ -68,6 +72,7 @@ def head(exchange: "Exchange", data: bytes) -> None:
             and exchange.body_done
             and not exchange.cookie
             and not exchange.upstream_stalled
+            and not exchange.stalled_from_s
             and not exchange.worker.draining
         ):
             _whole(exchange, response, data)
@@ -100,11 +105,7 @@ def _whole(exchange: "Exchange", response: Response, data: bytes) -> None:
     exchange.answer_kind = BY_LENGTH
     exchange.answer_bytes = len(data)
     exchange.head_sent = True
-    if down.transport is not None:
-        down.transport.write(block + data)
-    if exchange.stalled_from_s:  # that filled the client's buffer
-        complete(exchange, b"")
-        return
+    down.post(block + data)
     recorder.answered(exchange, exchange.first_s)
     exchange.upstream = exchange.pool = exchange.down = upstream.leg = None
     pool.active -= 1

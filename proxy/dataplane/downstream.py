@@ -67,6 +67,7 @@ class Downstream(asyncio.BufferedProtocol):
         "slot",
         "transport",
         "trusted",
+        "turn",
         "worker",
     )
 
@@ -81,6 +82,7 @@ class Downstream(asyncio.BufferedProtocol):
         self.trusted = False
         self.deadline_s = NEVER
         self.slot = 0
+        self.turn = -1
         self.closing = False
         self.ended = False
         self._full = False
@@ -141,6 +143,8 @@ class Downstream(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """Take a FIN; what was asked before it is still answered."""
+        if self.turn == self.worker.outbox.turn:
+            self.worker.outbox.flush()
         self.ended = True
         exchange = self.exchange
         if exchange is None:
@@ -282,9 +286,18 @@ class Downstream(asyncio.BufferedProtocol):
     # --- answers ---
 
     def write(self, data: bytes) -> None:
-        """Write bytes of an answer."""
+        """Write bytes of an answer, behind what waits in the outbox."""
+        if self.turn == self.worker.outbox.turn:
+            self.worker.outbox.flush()
         if self.transport is not None:
             self.transport.write(data)
+
+    def post(self, data: bytes) -> None:
+        """Write a small and whole answer at the end of the loop's turn."""
+        if self.transport is not None:
+            outbox = self.worker.outbox
+            self.turn = outbox.turn
+            outbox.post(self.transport, data)
 
     def reply(
         self,
@@ -372,6 +385,8 @@ class Downstream(asyncio.BufferedProtocol):
 
     def _linger(self) -> None:
         """End our side, and discard input for a bounded time and size."""
+        if self.turn == self.worker.outbox.turn:
+            self.worker.outbox.flush()
         self.closing = True
         self.pending = b""
         self.resume()
@@ -388,6 +403,8 @@ class Downstream(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """End the connection when everything is written, or after a time."""
+        if self.turn == self.worker.outbox.turn:
+            self.worker.outbox.flush()
         self.closing = True
         if self.transport is not None:
             self._hurry(CLOSE_S)

@@ -50,6 +50,7 @@ class Exchange:
         "answer_kind",
         "answer_left",
         "answer_reader",
+        "answer_s",
         "attempts",
         "body_bytes",
         "body_done",
@@ -105,6 +106,7 @@ class Exchange:
         self.service = service
         self.request = request
         self.version = service.versions[0]
+        self.answer_s = service.first_byte_s
         self.body_left = max(request.length, 0)
         self.body_reader = ChunkedReader(framed=True) if request.chunked else None
         self.body_done = not request.chunked and request.length <= 0
@@ -211,6 +213,13 @@ class Exchange:
         self.upstream = upstream
         upstream.leg = self
         head = self._head(pool)
+        if self.body_done and not self.body_bytes:
+            outbox = self.worker.outbox
+            upstream.turn = outbox.turn
+            outbox.post(transport, head, self if self.attempts == 1 else None)
+            if self.attempts > 1:
+                self._sent()
+            return
         body = self.early if self.attempts == 1 else self.replay
         self.early = b""
         transport.write(head + body if body else head)
@@ -242,7 +251,7 @@ class Exchange:
         now_s = monotonic()
         if self.attempts == 1:
             self.sent_s = now_s
-            self.deadline_s = now_s + self.service.first_byte_s
+            self.deadline_s = now_s + self.answer_s
             return
         deadline_s = self.first_byte_deadline_s()
         self.sent_s = now_s

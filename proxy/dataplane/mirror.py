@@ -119,11 +119,12 @@ class MirrorLeg:
         "_pool",
         "_reader",
         "_response",
-        "_sent_s",
         "_upstream",
         "_worker",
+        "answer_s",
         "body_bytes_max",
         "deadline_s",
+        "sent_s",
         "table",
     )
 
@@ -145,9 +146,10 @@ class MirrorLeg:
         self._kind = 0
         self._left = 0
         self._answer_bytes = 0
-        self._sent_s = 0.0
+        self.sent_s = 0.0
         self._first_s = 0.0
         self.body_bytes_max = rule.request_body_bytes_max
+        self.answer_s = rule.timeout_s
         self.deadline_s = monotonic() + rule.timeout_s
 
     def body_complete(self, body: bytes | None, data_bytes: int) -> None:
@@ -185,12 +187,17 @@ class MirrorLeg:
         assert upstream.transport is not None
         self._upstream = upstream
         upstream.leg = self
-        upstream.transport.write(self._head + self._body)
+        outbox = self._worker.outbox
+        upstream.turn = outbox.turn
+        outbox.post(upstream.transport, self._head + self._body, self)
         self._head = self._body = b""
-        self._sent_s = monotonic()
 
     def upstream_data(self, data: bytes) -> None:
         """Read the answer: its head for the status, its body for its end."""
+        upstream = self._upstream
+        if upstream is not None and upstream.turn == self._worker.outbox.turn:
+            self._fail(Flag.UC, MirrorOutcome.FAILED)  # it was not asked yet
+            return
         if self._response is not None:
             self._body_data(data)
             return
@@ -277,7 +284,7 @@ class MirrorLeg:
                 (C_LATENCY, C_LATENCY_SUM_US, monotonic()),
                 (C_TTFB, C_TTFB_SUM_US, self._first_s),
             ):
-                value_us = max(int((at_s - self._sent_s) * 1_000_000), 0)
+                value_us = max(int((at_s - self.sent_s) * 1_000_000), 0)
                 words[self._cell + first + bucket_of(value_us)] += 1
                 words[self._cell + total] += value_us
         upstream, self._upstream = self._upstream, None

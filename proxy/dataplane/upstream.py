@@ -41,7 +41,11 @@ class Leg(Protocol):
 
 
 class Upstream(asyncio.BufferedProtocol):
-    """The protocol of one origin connection; see the module."""
+    """
+    The protocol of one origin connection; see the module.
+
+    ``turn`` is the outbox's turn in which a request was posted for it last.
+    """
 
     __slots__ = (
         "_buffer",
@@ -50,6 +54,7 @@ class Upstream(asyncio.BufferedProtocol):
         "leg",
         "pool",
         "transport",
+        "turn",
         "usable",
     )
 
@@ -58,6 +63,7 @@ class Upstream(asyncio.BufferedProtocol):
         self._buffer = buffer
         self.transport: asyncio.Transport | None = None
         self.leg: Leg | None = None
+        self.turn = -1
         self.usable = False
         self.idle_since = 0.0
         self.keepalive_s = float("inf")

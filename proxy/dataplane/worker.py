@@ -22,6 +22,7 @@ from proxy.dataplane.bound import BoundTable, Live
 from proxy.dataplane.downstream import Downstream
 from proxy.dataplane.health import Health
 from proxy.dataplane.listeners import Listeners, close_all, serve
+from proxy.dataplane.outbox import Outbox
 from proxy.dataplane.pool import Pool
 from proxy.dataplane.sweep import Sweep
 from proxy.dataplane.wheel import RECHECK_S, Wheel
@@ -69,6 +70,7 @@ class Worker:
         self.head_s = DEFAULT_HEAD_S
         self.keepalive_s = DEFAULT_KEEPALIVE_S
         self.connections = 0
+        self.outbox = Outbox(loop.call_soon)
         self.connections_max = 0
         self.head_bytes_max = 0
         self.inflight_max = 0

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from proxy.telemetry import layout
@@ -11,7 +11,7 @@ from tests.support.data_plane import DataPlane
 from tests.support.eventually import eventually
 from tests.support.scripted_origin import Call, ScriptedOrigin
 from tests.support.stage import Stage
-from tests.support.wire import Wire, dial, fetch, get, post
+from tests.support.wire import dial, fetch, get, post
 
 
 async def echo(call: Call) -> None:
@@ -228,25 +228,25 @@ async def test_a_drain_loses_no_request() -> None:
         answered = 0
         stopped = asyncio.Event()
 
-        async def client() -> None:
+        async def client(stack: AsyncExitStack) -> None:
             nonlocal answered
             while not stopped.is_set():
-                wire: Wire
                 try:
-                    async with dial(plane.port) as wire:
-                        await wire.send(get("/"))
-                        answer = await wire.answer()
-                except ConnectionRefusedError:
+                    wire = await stack.enter_async_context(dial(plane.port))
+                except OSError:  # nobody listens any more: nothing was asked
                     return
+                try:
+                    await wire.send(get("/"))
+                    answer = await wire.answer()
                 except (OSError, asyncio.IncompleteReadError) as error:
                     if not stopped.is_set():
                         failed.append(error)
                     return
                 answered += answer.status == 200
 
-        async with asyncio.TaskGroup() as group:
+        async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
             for _ in range(8):
-                group.create_task(client())
+                group.create_task(client(stack))
             await eventually(lambda: answered > 50)
             plane.channel.send({"type": "drain"})
             plane._listener.close()
