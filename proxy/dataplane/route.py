@@ -14,6 +14,7 @@ from proxy.http1.request import Request
 from proxy.model.vocabulary import UNIT_BUCKETS
 from proxy.routing.buckets import bucket_of_unit
 from proxy.routing.decide import (
+    UNIT_BYTES_MAX,
     overridden,
     owner_of,
     unit_of,
@@ -78,8 +79,8 @@ def _assign(
 ) -> None:
     """Pick the version by bucket and weight, and decide what it is evidence of."""
     worker = down.worker
-    unit = service.unit_header and request.watched.get(service.unit_header)
-    if not unit and service.has_units:
+    unit = request.watched.get(service.unit_header, b"")
+    if (not unit and service.has_units) or len(unit) > UNIT_BYTES_MAX:
         unit = _unit(exchange, down, service, request)
     if unit:
         exchange.unit = unit

@@ -4,6 +4,7 @@ import asyncio
 import re
 
 from proxy.routing.buckets import bucket_of_unit, salt_prefix
+from proxy.routing.decide import UNIT_BYTES_MAX
 from proxy.telemetry import layout
 from tests.support.eventually import eventually
 from tests.support.scripted_origin import Call, ScriptedOrigin
@@ -41,6 +42,20 @@ async def test_units_go_where_their_bucket_is(stage: Stage) -> None:
                     answer = await wire.ask(by(user))
                     expected = "canary" if bucket(service, user) < weight else "stable"
                     assert answer.get("x-headgate-version") == expected
+
+
+async def test_a_unit_counts_up_to_its_bound(stage: Stage) -> None:
+    """What is longer is cut: the same bucket everywhere, and bounded hashing."""
+    async with ScriptedOrigin(who) as stable, ScriptedOrigin(who) as canary:
+        service = await stage.serve({"stable": [stable], "canary": [canary]}, unit=UNIT)
+        service.weight(HALF)
+        async with dial(stage.port) as wire:
+            for number in range(40):
+                user = f"{number}-" + "x" * 600
+                answer = await wire.ask(by(user))
+                kept = bucket(service, user[:UNIT_BYTES_MAX])
+                expected = "canary" if kept < HALF else "stable"
+                assert answer.get("x-headgate-version") == expected
 
 
 async def test_requests_without_a_unit_are_drawn(stage: Stage) -> None:
