@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Final, cast
 from proxy.dataplane import heads, replies
 from proxy.dataplane.route import route
 from proxy.dataplane.upstream import WRITE_HIGH_BYTES, WRITE_LOW_BYTES, reset
-from proxy.http1.request import (
+from proxy.http1.refusals import (
     BAD_FIELD,
     LARGE_BODY,
     LARGE_HEAD,
     LONG_TARGET,
     SLOW_HEAD,
     Refusal,
-    Request,
 )
+from proxy.http1.request import Request
 from proxy.model.vocabulary import Rejection
 from proxy.telemetry.layout import R_REJECTED
 

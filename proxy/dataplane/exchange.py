@@ -16,7 +16,8 @@ from proxy.dataplane.pool import Pool, least_loaded
 from proxy.dataplane.upstream import Upstream
 from proxy.http1.forward import request_head
 from proxy.http1.framing import ChunkedReader
-from proxy.http1.request import BAD_CHUNK, LARGE_BODY, SLOW_HEAD, Refusal, Request
+from proxy.http1.refusals import BAD_CHUNK, LARGE_BODY, SLOW_HEAD, Refusal
+from proxy.http1.request import Request
 from proxy.http1.response import Response
 from proxy.model.vocabulary import FLAG_CODE_BASE, Flag
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from proxy.dataplane import replies
 from proxy.http1.fields import tokens
-from proxy.http1.request import Refusal, Request, RequestParser
+from proxy.http1.refusals import Refusal
+from proxy.http1.request import Request, RequestParser
 from proxy.telemetry import layout
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ line by line; a line that was seen before costs one dictionary look-up. Bodies
 are counted here (``framing``), never stored.
 
 - ``fields``: what a field line is, and which lines matter to a proxy;
-- ``request``, ``response``: heads as values, or the refusal they deserve;
+- ``request``, ``response``: heads as values, or the refusal they deserve
+  (``refusals``);
 - ``forward``: the head for the next hop;
 - ``framing``: where a body ends.
 

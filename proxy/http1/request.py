@@ -7,13 +7,28 @@ section 15) and is a value, not an exception.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import compress, repeat
 from typing import Final
 
 from proxy.http1 import fields
 from proxy.http1.fields import CLEAN_TARGET, CLEAN_VALUE, TOKEN, WHITESPACE
-from proxy.model.vocabulary import Rejection
+from proxy.http1.refusals import (
+    BAD_EXPECTATION,
+    BAD_FIELD,
+    BAD_FRAMING,
+    BAD_HOST,
+    BAD_LENGTH,
+    BAD_LINE,
+    BAD_TARGET,
+    BAD_UPGRADE,
+    BAD_VERSION,
+    LONG_METHOD,
+    LONG_TARGET,
+    MANY_FIELDS,
+    METHOD_NOT_ALLOWED,
+    UNKNOWN_CODING,
+    Refusal,
+)
 
 CRLF: Final = b"\r\n"
 HEADS_MAX: Final = 256
@@ -23,62 +38,6 @@ HEAD_BYTES_MAX: Final = 2048
 METHOD_BYTES_MAX: Final = 32
 """A longer method is refused with 501 (RFC 9112 section 3)."""
 
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A request that is not forwarded: status, machine-readable reason, text."""
-
-    status: int
-    rejection: Rejection
-    reason: str
-    detail: str
-
-
-def _bad(reason: str, detail: str) -> Refusal:
-    return Refusal(400, Rejection.BAD_REQUEST, reason, detail)
-
-
-BAD_LINE = _bad("bad_request_line", "the request line is malformed")
-BAD_TARGET = _bad("bad_target", "the request target is malformed")
-BAD_FIELD = _bad("bad_field", "a header field is malformed")
-BAD_HOST = _bad("bad_host", "exactly one valid Host field is required")
-BAD_LENGTH = _bad("bad_content_length", "the Content-Length field is invalid")
-BAD_FRAMING = _bad("bad_framing", "the message framing is ambiguous")
-BAD_CHUNK = _bad("bad_chunk", "the chunked body is malformed")
-BAD_UPGRADE = _bad("bad_upgrade", "an upgrade request cannot have a body")
-UNKNOWN_CODING = Refusal(
-    501,
-    Rejection.NOT_IMPLEMENTED,
-    "unknown_transfer_coding",
-    "the transfer coding is not implemented",
-)
-LONG_METHOD = Refusal(
-    501, Rejection.NOT_IMPLEMENTED, "method_too_long", "the method is too long"
-)
-METHOD_NOT_ALLOWED = Refusal(
-    405, Rejection.METHOD, "method_not_allowed", "TRACE and CONNECT are not allowed"
-)
-BAD_VERSION = Refusal(
-    505, Rejection.VERSION, "unsupported_version", "only HTTP/1.x is supported"
-)
-LONG_TARGET = Refusal(
-    414, Rejection.TARGET_TOO_LONG, "target_too_long", "the request target is too long"
-)
-LARGE_HEAD = Refusal(
-    431, Rejection.HEAD_TOO_LARGE, "head_too_large", "the header section is too large"
-)
-MANY_FIELDS = Refusal(
-    431, Rejection.HEAD_TOO_LARGE, "too_many_fields", "there are too many header fields"
-)
-LARGE_BODY = Refusal(
-    413, Rejection.BODY_TOO_LARGE, "body_too_large", "the request body is too large"
-)
-BAD_EXPECTATION = Refusal(
-    417, Rejection.EXPECTATION, "bad_expectation", "only 100-continue can be expected"
-)
-SLOW_HEAD = Refusal(
-    408, Rejection.TIMEOUT, "request_timeout", "the request took too long to arrive"
-)
 
 # Kinds of lines; PASS is forwarded and of no further interest.
 PASS: Final = 0

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.http1.forward import request_head
-from proxy.http1.request import Refusal, RequestParser
+from proxy.http1.refusals import Refusal
+from proxy.http1.request import RequestParser
 
 METHODS = [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"]
 NAMES = st.from_regex(rb"[A-Za-z][A-Za-z0-9_-]{0,12}", fullmatch=True)

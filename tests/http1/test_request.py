@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.http1 import fields, forward
-from proxy.http1.request import HEADS_MAX, Refusal, Request, RequestParser
+from proxy.http1.refusals import Refusal
+from proxy.http1.request import HEADS_MAX, Request, RequestParser
 
 TARGET_BYTES_MAX = 64
 FIELDS_MAX = 8
