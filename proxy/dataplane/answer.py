@@ -43,10 +43,6 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 
 def head(exchange: "Exchange", data: bytes) -> None:
     """Take bytes until the final answer's head is whole, then begin it."""
-    upstream = exchange.upstream
-    if upstream is not None and upstream.turn == exchange.worker.outbox.turn:
-        exchange.fail(Flag.UC)  # it speaks before it was asked: not our answer
-        return
     if not exchange.first_s:
         exchange.first_s = monotonic()
     if exchange.held:

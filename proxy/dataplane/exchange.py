@@ -394,12 +394,30 @@ class Exchange:
         """Take bytes of the answer."""
         if self.head_sent:
             answer.more(self, data)
+        elif self.upstream is not None and (
+            self.upstream.turn == self.worker.outbox.turn
+        ):
+            self._ask_another()
         else:
             answer.head(self, data)
 
     def upstream_ended(self, *, clean: bool) -> None:
         """Learn that the origin will send no more."""
-        answer.ended(self, clean=clean)
+        if self.upstream is not None and self.upstream.turn == self.worker.outbox.turn:
+            self._ask_another()
+        else:
+            answer.ended(self, clean=clean)
+
+    def _ask_another(self) -> None:
+        """
+        Leave a connection that ended, or spoke, before our request left for it.
+
+        Whatever it said was no answer to us, and nothing was processed: the
+        attempt begins anew, uncounted, on another connection.
+        """
+        self.let_go()
+        self.attempts -= 1
+        self.attempt()
 
     def upstream_full(self) -> None:
         """Stop reading from the client until the origin reads again."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import cast
 
 from proxy.dataplane.outbox import ENTRIES_MAX, SMALL_BYTES_MAX, Outbox
+from proxy.telemetry import layout
 from tests.support.scripted_origin import Call, ScriptedOrigin
 from tests.support.stage import Stage
 from tests.support.wire import dial, get
@@ -130,3 +131,23 @@ async def test_a_client_that_ends_with_its_answer_gets_it(stage: Stage) -> None:
                 answer = await wire.answer()
                 assert (answer.status, answer.body) == (200, b"whole")
                 assert await wire.rest() == b""
+
+
+async def test_connections_that_close_as_they_are_taken_lose_nothing(
+    stage: Stage,
+) -> None:
+    """An origin that ends idle connections races with requests that take them."""
+
+    async def script(call: Call) -> None:
+        await call.reply(b"whole", "Date: Sun, 22 Nov 2026 12:00:00 GMT")
+        asyncio.get_running_loop().call_later(0.001, call.writer.close)
+
+    async with ScriptedOrigin(script) as origin:
+        service = await stage.serve({"stable": [origin]})
+        statuses: list[int] = []
+        async with dial(stage.port) as one, dial(stage.port) as other:
+            for _ in range(300):
+                statuses += [(await wire.ask(get())).status for wire in (one, other)]
+
+    assert set(statuses) == {200}
+    assert service.word("stable", layout.C_REQUESTS + 200) == len(statuses)
