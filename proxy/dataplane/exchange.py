@@ -30,6 +30,9 @@ NEVER: Final = float("inf")
 FRESH_S_MAX: Final = 1.0
 """A request that must not be sent twice takes a connection idle for less."""
 
+ANEW_MAX: Final = 8
+"""Connections given up unasked; an origin that always speaks first is malformed."""
+
 REPLIES: Final = {
     Flag.UF: (503, "upstream_connect_failure", "the upstream refused the connection"),
     Flag.UCT: (503, "upstream_connect_timeout", "the upstream could not be reached"),
@@ -47,6 +50,7 @@ class Exchange:
     """See the module; times are seconds of the monotonic clock."""
 
     __slots__ = (
+        "anew",
         "answer_bytes",
         "answer_kind",
         "answer_left",
@@ -94,7 +98,7 @@ class Exchange:
         "worker",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - a line an attribute
         self,
         down: "Downstream",
         table: "BoundTable",
@@ -137,6 +141,7 @@ class Exchange:
         self.total_s = NEVER
         self.held = b""
         self.informational = 0
+        self.anew = 0
         self.response: Response | None = None
         self.answer_kind = 0
         self.answer_left = 0
@@ -415,6 +420,10 @@ class Exchange:
         Whatever it said was no answer to us, and nothing was processed: the
         attempt begins anew, uncounted, on another connection.
         """
+        self.anew += 1
+        if self.anew > ANEW_MAX:
+            self.fail(Flag.UPE)
+            return
         self.let_go()
         self.attempts -= 1
         self.attempt()

@@ -151,3 +151,22 @@ async def test_connections_that_close_as_they_are_taken_lose_nothing(
 
     assert set(statuses) == {200}
     assert service.word("stable", layout.C_REQUESTS + 200) == len(statuses)
+
+
+async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Say what nobody asked for, and leave."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+    await writer.drain()
+    writer.close()
+
+
+async def test_an_origin_that_always_speaks_first_ends(stage: Stage) -> None:
+    """Looking for a connection that listens is bounded: an answer or 502, soon."""
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        await stage.serve({"stable": [port]})
+        async with dial(stage.port) as wire, asyncio.timeout(5):
+            statuses = {(await wire.ask(get())).status for _ in range(20)}
+
+    assert statuses <= {200, 502}
