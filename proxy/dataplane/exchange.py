@@ -182,7 +182,9 @@ class Exchange:
         pool.active += 1
         self.pool = pool
         upstream: Upstream | None
-        if self.request.method in retry.IDEMPOTENT:
+        if self.attempts > 1 and not self.shielded:
+            upstream = None  # the last one was stale: its neighbours may be too
+        elif self.request.method in retry.IDEMPOTENT:
             upstream = pool.idle.pop() if pool.idle else None
             if upstream is not None and not upstream.usable:
                 upstream = pool.take()

@@ -117,6 +117,9 @@ class Pool:
             flag = Flag.UCT
         except OSError:
             flag = Flag.UF
+        if upstream is not None and not upstream.usable:
+            upstream.close()  # accepted, and ended before we could ask
+            upstream = None
         if upstream is None:
             waiter.connect_failed(flag)
         elif not waiter.connected(upstream):
