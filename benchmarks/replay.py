@@ -41,6 +41,10 @@ class Nowhere(asyncio.Transport):
     ) -> None:
         """Never full."""
 
+    def is_closing(self) -> bool:
+        """Never."""
+        return False
+
     def abort(self) -> None:
         """Nothing to end."""
 
@@ -74,6 +78,7 @@ class Replay:
         buffer = self.downstream.get_buffer(-1)
         buffer[: len(data)] = data
         self.downstream.buffer_updated(len(data))
+        self.worker.outbox.flush()
         return cast("Exchange", self.downstream.exchange)
 
     def answer(self, exchange: Exchange) -> None:
@@ -83,6 +88,7 @@ class Replay:
         buffer = upstream.get_buffer(-1)
         buffer[: len(traffic.ANSWER)] = traffic.ANSWER
         upstream.buffer_updated(len(traffic.ANSWER))
+        self.worker.outbox.flush()
 
     def close(self) -> None:
         """Close what was opened."""
