@@ -223,6 +223,7 @@ class Governor:
             ConflictError: the phase does not allow it.
             StoreError: it raises a weight and could not be saved; nothing changed.
         """
+        self._expose(steward)
         steward.offer(event, self.clock.unix_s())
         refused = self.save([steward])
         self._follow([steward])
@@ -239,6 +240,7 @@ class Governor:
         if steward.state.revisions.get(version) == revision:
             return
         with self._guarded(service, "revision"):
+            self._expose(steward)
             steward.offer(RevisionSeen(version, revision), self.clock.unix_s())
         self.save([steward])
         self._follow([steward])
@@ -277,6 +279,7 @@ class Governor:
         """Tell the rollout of a trip; return whether it moved weight for it."""
         healthy = steward.health.get(steward.state.stable) is not False
         event = Tripped(message, stable_healthy=healthy)
+        self._expose(steward)
         outcome = steward.offer(event, self.clock.unix_s())
         return any(isinstance(one, SetWeights) for one in outcome.actions)
 
@@ -293,6 +296,11 @@ class Governor:
                 self._tick_one(steward, started_s, dt_s, now_s)
         self.save(self.stewards.values())
         self._follow(self.stewards.values())
+
+    def _expose(self, steward: Steward) -> None:
+        """Count the canary's requests up to this moment."""
+        routed = self._judging.routed(steward, self.allocation)
+        steward.expose(routed, self.slab.header_word(layout.H_STARTED_AT_S))
 
     def _tick_one(
         self, steward: Steward, started_s: int, dt_s: float, now_s: float

@@ -163,6 +163,12 @@ class Steward:
         )
         return added
 
+    def expose(self, routed: Mapping[str, int], slab_started_s: int) -> None:
+        """Count what the canary got since the last tick, as a run may end now."""
+        added = self.count(routed, slab_started_s).get(self.state.canary, 0)
+        state = rollout.exposed(self.state, added)
+        self.memory = replace(self.memory, rollout=state)
+
     def leave(self, slab_started_s: int, epoch: int) -> None:
         """Note which epoch the next row leaves, so that a crash cannot lose it."""
         if self.reflip:

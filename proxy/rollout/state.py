@@ -7,7 +7,7 @@ and applying heals on its next tick.
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from proxy.model.document import decode, encode
@@ -196,6 +196,15 @@ def judge_plan_of(run: Run) -> JudgePlan:
         min_duration_s=step.min_duration_s,
         warmup_s=judge.warmup_s,
     )
+
+
+def exposed(state: RolloutState, requests: int) -> RolloutState:
+    """Return the state with so many more requests that the run's canary got."""
+    run = state.run
+    if run is None or not state.active or not requests:
+        return state
+    more = replace(run, exposed_requests=run.exposed_requests + requests)
+    return replace(state, run=more)
 
 
 def to_json(state: RolloutState) -> str:

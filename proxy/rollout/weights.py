@@ -13,6 +13,9 @@ from proxy.rollout.state import PERCENT_ALL, RolloutState
 DECIMALS = 3
 """A bucket is 0.001 %."""
 
+ROUNDING_PERCENT = 1e-9
+"""What floating point may make of a weight that was written with three decimals."""
+
 
 def with_canary(state: RolloutState, weight: float) -> dict[str, float]:
     """Return the split with the canary at ``weight``, stable with what is left."""
@@ -48,7 +51,8 @@ def completed(state: RolloutState, weights: Mapping[str, float]) -> dict[str, fl
 
     Raises:
         NotFoundError: a version that the service does not have.
-        SettingsError: a weight outside 0 to 100, or a sum that is not 100.
+        SettingsError: a weight outside 0 to 100 or finer than 0.001, or a sum that
+            is not 100.
     """
     for version, weight in weights.items():
         if version not in state.split:
@@ -58,6 +62,9 @@ def completed(state: RolloutState, weights: Mapping[str, float]) -> dict[str, fl
             )
         if not 0.0 <= weight <= PERCENT_ALL:
             raise SettingsError((f"weight of {version} is {weight:g}, expected 0-100",))
+        if abs(round(weight, DECIMALS) - weight) > ROUNDING_PERCENT:
+            finer = f"weight of {version} is {weight:g}, finer than 0.001"
+            raise SettingsError((finer,))
     target = dict(state.split)
     target.update({v: round(float(w), DECIMALS) for v, w in weights.items()})
     heir = _heir(state, weights)

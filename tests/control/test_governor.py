@@ -443,6 +443,22 @@ def test_order_that_the_phase_forbids_changes_nothing(room: ControlRoom) -> None
     assert room.store.load() == before
 
 
+def test_exposed_requests_count_up_to_the_end(room: ControlRoom) -> None:
+    """What came since the last second belongs to the run that ends in between."""
+    start(room)
+    room.second()
+    room.serve("canary", 7)
+    room.second()
+    room.serve("canary", 5)
+
+    order(room, Verb.ABORT)
+
+    run = room.governor.steward("shop").state.run
+    assert run is not None
+    assert run.exposed_requests == 12
+    assert room.governor.steward("shop").memory.exposed == 12
+
+
 def test_exposed_requests_count_on_over_a_restart(room: ControlRoom) -> None:
     """What was routed while control was away is counted once."""
     start(room)

@@ -1,8 +1,10 @@
 """Arithmetic of splits."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.errors import SettingsError
 from proxy.rollout import RolloutState
 from proxy.rollout.weights import completed, fit, with_canary
 
@@ -36,3 +38,10 @@ def test_fitting_keeps_the_sum() -> None:
     """Without its heir the first version inherits."""
     assert fit(STATE.split, ["stable", "canary"], "stable")["stable"] == 90.0
     assert fit(STATE.split, ["v4", "canary"], "stable") == {"v4": 90.0, "canary": 10.0}
+
+
+@pytest.mark.parametrize("weight", [0.0001, 0.0004, 0.0006, 33.33333])
+def test_a_weight_finer_than_a_bucket_is_refused(weight: float) -> None:
+    """It would be another one, or none, without a word."""
+    with pytest.raises(SettingsError, match=r"finer than 0\.001"):
+        completed(STATE, {"canary": weight})
