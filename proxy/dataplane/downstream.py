@@ -9,7 +9,7 @@ answer is reset; every close has a deadline (RFC 9112 section 9.6).
 import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
-from proxy.dataplane import heads, replies
+from proxy.dataplane import heads, replies, upload
 from proxy.dataplane.route import route
 from proxy.dataplane.upstream import WRITE_HIGH_BYTES, WRITE_LOW_BYTES, reset
 from proxy.http1.refusals import (
@@ -129,7 +129,7 @@ class Downstream(asyncio.BufferedProtocol):
             if exchange.upstream is not None and exchange.upstream.transport:
                 exchange.upstream.transport.write(data)
         elif not exchange.body_done:
-            rest = exchange.take_body(data)
+            rest = upload.take(exchange, data)
             if rest:
                 self.pending += rest
         else:
@@ -259,7 +259,7 @@ class Downstream(asyncio.BufferedProtocol):
         self._skipped = 0
         if rest and not exchange.body_done:
             self.pending = b""
-            self.pending = exchange.take_body(rest)
+            self.pending = upload.take(exchange, rest)
             if self.closing:
                 return
         exchange.start()

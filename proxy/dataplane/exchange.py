@@ -4,19 +4,21 @@ One request and its answer: attempts, relays, and what ends them.
 An exchange belongs to one client connection and holds at most one origin
 connection at a time. It never raises towards a protocol: every failure is an
 outcome that is counted, and then either tried again, or answered, or ends the
-client's connection by a reset. How an answer is relayed is in ``answer``; when
-an attempt may be made again is in ``retry``.
+client's connection by a reset. How a body goes up is in ``upload``, how an answer
+comes down in ``answer``; when an attempt may be made again is in ``retry``, when
+it took too long in ``expiry``.
 """
 
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from proxy.dataplane import answer, heads, mirror, recorder, retry
+from proxy.dataplane import answer, expiry, heads, mirror, recorder, retry
+from proxy.dataplane.expiry import NEVER
 from proxy.dataplane.pool import Pool, least_loaded
+from proxy.dataplane.replies import FAILURES
 from proxy.dataplane.upstream import Upstream
 from proxy.http1.forward import request_head
 from proxy.http1.framing import ChunkedReader
-from proxy.http1.refusals import BAD_CHUNK, LARGE_BODY, SLOW_HEAD, Refusal
 from proxy.http1.request import Request
 from proxy.http1.response import Response
 from proxy.model.vocabulary import FLAG_CODE_BASE, Flag
@@ -25,25 +27,11 @@ if TYPE_CHECKING:
     from proxy.dataplane.bound import BoundService, BoundTable
     from proxy.dataplane.downstream import Downstream
 
-NEVER: Final = float("inf")
-
 FRESH_S_MAX: Final = 1.0
 """A request that must not be sent twice takes a connection idle for less."""
 
 ANEW_MAX: Final = 8
 """Connections given up unasked; an origin that always speaks first is malformed."""
-
-REPLIES: Final = {
-    Flag.UF: (503, "upstream_connect_failure", "the upstream refused the connection"),
-    Flag.UCT: (503, "upstream_connect_timeout", "the upstream could not be reached"),
-    Flag.UH: (503, "no_healthy_upstream", "no upstream endpoint is available"),
-    Flag.UO: (503, "upstream_overflow", "too many requests are in flight"),
-    Flag.UC: (502, "upstream_closed", "the upstream ended the connection early"),
-    Flag.UR: (502, "upstream_reset", "the upstream reset the connection"),
-    Flag.UPE: (502, "upstream_protocol_error", "the upstream's answer is malformed"),
-    Flag.UT: (504, "upstream_timeout", "the upstream did not answer in time"),
-}
-"""What the client is told when an attempt failed with a flag."""
 
 
 class Exchange:
@@ -194,7 +182,7 @@ class Exchange:
             self._send(upstream, pool)
             return
         self.connecting = True
-        self.deadline_s = self.first_byte_deadline_s()
+        self.deadline_s = expiry.first_byte_s(self)
         if not self.body_done and self.down is not None:
             self.down.pause()
         pool.connect(self)
@@ -226,15 +214,15 @@ class Exchange:
             upstream.turn = outbox.turn
             outbox.post(transport, head, self if self.attempts == 1 else None)
             if self.attempts > 1:
-                self._sent()
+                self.sent()
             return
         body = self.early if self.attempts == 1 else self.replay
         self.early = b""
         transport.write(head + body if body else head)
         if self.body_done:
-            self._sent()
+            self.sent()
         else:
-            self.deadline_s = self._idle_deadline_s()
+            self.deadline_s = expiry.idle_s(self)
 
     def _head(self, pool: Pool) -> bytes:
         request = self.request
@@ -254,30 +242,19 @@ class Exchange:
             added += heads.connection_fields(request)
         return request_head(request, added)
 
-    def _sent(self) -> None:
+    def sent(self) -> None:
         """The last byte of the request was sent: the clocks of the answer run."""
         now_s = monotonic()
         if self.attempts == 1:
             self.sent_s = now_s
             self.deadline_s = now_s + self.answer_s
             return
-        deadline_s = self.first_byte_deadline_s()
+        deadline_s = expiry.first_byte_s(self)
         self.sent_s = now_s
         attempt_s = self.service.timeouts.attempt
         if attempt_s is not None and now_s + attempt_s < deadline_s:
             deadline_s = now_s + attempt_s
         self.deadline_s = deadline_s
-
-    def first_byte_deadline_s(self) -> float:
-        """Return until when any attempt's first byte must have come."""
-        limit_s = self.service.timeouts.first_byte
-        if limit_s is None:
-            return NEVER
-        return (self.sent_s or self.started_s) + limit_s
-
-    def _idle_deadline_s(self) -> float:
-        limit_s = self.service.timeouts.stream_idle
-        return NEVER if limit_s is None else self.worker.now_s + limit_s
 
     def touch(self) -> None:
         """Bytes moved: put the idle deadline off."""
@@ -306,11 +283,12 @@ class Exchange:
         self.let_go()
         if retry.again(self, flag):
             return
-        status, reason, detail = REPLIES[flag]
-        recorder.replied(self, status)
-        self._reply(status, reason, detail)
+        recorder.replied(self, FAILURES[flag][0])
+        self.reply(flag)
 
-    def _reply(self, status: int, reason: str, detail: str) -> None:
+    def reply(self, flag: Flag) -> None:
+        """Tell the client, in an answer of our own, what an attempt failed of."""
+        status, reason, detail = FAILURES[flag]
         self.status = status
         down = self.down
         request = self.request
@@ -335,65 +313,6 @@ class Exchange:
         down, self.down = self.down, None
         if down is not None:
             down.exchange = None
-
-    # --- the request's body ---
-
-    def take_body(self, data: bytes) -> bytes:
-        """Send body bytes on; return what lies behind the body's end."""
-        rest = b""
-        if self.body_reader is not None:
-            out = self.body_reader.feed(data)
-            if out is None:
-                self.refuse(BAD_CHUNK)
-                return b""
-            self.body_bytes = self.body_reader.data_bytes
-            if self.body_reader.done:
-                self.body_done = True
-                rest = self.body_reader.rest
-        else:
-            out = data
-            if len(data) >= self.body_left:
-                out, rest = data[: self.body_left], data[self.body_left :]
-                self.body_done = True
-            self.body_left -= len(out)
-            self.body_bytes += len(out)
-        body_bytes_max = self.table.table.limits.body
-        if body_bytes_max is not None and self.body_bytes > body_bytes_max:
-            self.refuse(LARGE_BODY)
-            return b""
-        self._forward_body(out)
-        return rest
-
-    def _forward_body(self, out: bytes) -> None:
-        if self.replay is not None:
-            if len(self.replay) + len(out) <= retry.REPLAY_BYTES_MAX:
-                self.replay += out
-            else:
-                self.replay = None
-        upstream = self.upstream
-        if upstream is None:
-            self.early += out
-        elif upstream.transport is not None:
-            upstream.transport.write(out)
-            if self.body_done:
-                self._sent()
-            else:
-                self.deadline_s = self._idle_deadline_s()
-        if self.body_done and self.mirrored is not None:
-            self.mirrored.body_complete(self.replay, self.body_bytes)
-
-    def refuse(self, refusal: Refusal) -> None:
-        """End the exchange because of what the client sent."""
-        down = self.down
-        if self.attempts:
-            recorder.client_gone(self, Flag.DPE, monotonic())
-            self.let_go()
-        self.finish()
-        if down is not None:
-            if self.head_sent:
-                down.reset()
-            else:
-                down.refuse(refusal)
 
     # --- what the origin's connection says (see upstream.Leg) ---
 
@@ -468,41 +387,3 @@ class Exchange:
             recorder.client_gone(self, Flag.DC, monotonic())
         self.let_go()
         self.finish()
-
-    def out_of_time(self) -> None:
-        """Act on the passed limit of the whole request: not the version's fault."""
-        down = self.down
-        if self.tunnel or down is None:
-            self.total_s = NEVER
-            return
-        status, reason, detail = REPLIES[Flag.UT]
-        if self.head_sent:
-            recorder.given_up(self, Flag.UT, self.status, monotonic())
-            self.let_go()
-            self.finish()
-            down.reset()
-        else:
-            recorder.given_up(self, Flag.UT, status, monotonic())
-            self.let_go()
-            self._reply(status, reason, detail)
-
-    def timed_out(self) -> None:
-        """Act on a passed deadline; what it means depends on who is waited for."""
-        down = self.down
-        if self.tunnel or down is None:
-            self.let_go()
-            self.finish()
-            if down is not None:
-                down.close()
-        elif not self.head_sent:
-            if self.body_done or self.connecting or self.upstream_stalled:
-                self.fail(Flag.UT)
-            else:
-                self.refuse(SLOW_HEAD)
-        elif self.stalled_from_s:
-            recorder.client_gone(self, Flag.DT, monotonic())
-            self.let_go()
-            self.finish()
-            down.reset()
-        else:
-            answer.truncated(self, Flag.SI)

@@ -8,10 +8,24 @@ import json
 from http import HTTPStatus
 from typing import Final
 
+from proxy.model.vocabulary import Flag
+
 STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode()
     for status in HTTPStatus
 }
+
+FAILURES: Final = {
+    Flag.UF: (503, "upstream_connect_failure", "the upstream refused the connection"),
+    Flag.UCT: (503, "upstream_connect_timeout", "the upstream could not be reached"),
+    Flag.UH: (503, "no_healthy_upstream", "no upstream endpoint is available"),
+    Flag.UO: (503, "upstream_overflow", "too many requests are in flight"),
+    Flag.UC: (502, "upstream_closed", "the upstream ended the connection early"),
+    Flag.UR: (502, "upstream_reset", "the upstream reset the connection"),
+    Flag.UPE: (502, "upstream_protocol_error", "the upstream's answer is malformed"),
+    Flag.UT: (504, "upstream_timeout", "the upstream did not answer in time"),
+}
+"""What the client is told when an attempt failed with a flag."""
 
 
 def problem(

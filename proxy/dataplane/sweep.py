@@ -9,7 +9,7 @@ once a second the rest follows. So no request and no connection needs a timer.
 from time import monotonic, time  # noqa: TID251 - a shell reads the clock
 from typing import TYPE_CHECKING, Final
 
-from proxy.dataplane import heads, recorder
+from proxy.dataplane import expiry, heads, recorder
 from proxy.dataplane.bound import RETRY_TOKENS_MAX
 from proxy.model.buckets import bucket_of
 from proxy.telemetry import layout
@@ -46,9 +46,9 @@ class Sweep:
             if one.deadline_s <= now_s or one.total_s <= now_s
         ]:
             if exchange.total_s <= now_s:
-                exchange.out_of_time()
+                expiry.out_of_time(exchange)
             else:
-                exchange.timed_out()
+                expiry.timed_out(exchange)
         for leg in [one for one in worker.mirrors if one.deadline_s <= now_s]:
             leg.timed_out()
         for pool in worker.live.pools:

@@ -1,0 +1,79 @@
+"""
+A request's body on its way to the origin: counted, cut at its end, kept.
+
+Kept is what another attempt would need, up to a bound; what breaks the body's
+grammar or its cap ends the exchange as the client's fault (RFC 9112 section 7.1:
+never as a gateway error).
+"""
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from proxy.dataplane import expiry, recorder, retry
+from proxy.http1.refusals import BAD_CHUNK, LARGE_BODY, Refusal
+from proxy.model.vocabulary import Flag
+
+if TYPE_CHECKING:
+    from proxy.dataplane.exchange import Exchange
+
+
+def take(exchange: "Exchange", data: bytes) -> bytes:
+    """Send body bytes on; return what lies behind the body's end."""
+    rest = b""
+    reader = exchange.body_reader
+    if reader is not None:
+        out = reader.feed(data)
+        if out is None:
+            refuse(exchange, BAD_CHUNK)
+            return b""
+        exchange.body_bytes = reader.data_bytes
+        if reader.done:
+            exchange.body_done = True
+            rest = reader.rest
+    else:
+        out = data
+        left = exchange.body_left
+        if len(data) >= left:
+            out, rest = data[:left], data[left:]
+            exchange.body_done = True
+        exchange.body_left -= len(out)
+        exchange.body_bytes += len(out)
+    body_bytes_max = exchange.table.table.limits.body
+    if body_bytes_max is not None and exchange.body_bytes > body_bytes_max:
+        refuse(exchange, LARGE_BODY)
+        return b""
+    _forward(exchange, out)
+    return rest
+
+
+def _forward(exchange: "Exchange", out: bytes) -> None:
+    if exchange.replay is not None:
+        if len(exchange.replay) + len(out) <= retry.REPLAY_BYTES_MAX:
+            exchange.replay += out
+        else:
+            exchange.replay = None
+    upstream = exchange.upstream
+    if upstream is None:
+        exchange.early += out
+    elif upstream.transport is not None:
+        upstream.transport.write(out)
+        if exchange.body_done:
+            exchange.sent()
+        else:
+            exchange.deadline_s = expiry.idle_s(exchange)
+    if exchange.body_done and exchange.mirrored is not None:
+        exchange.mirrored.body_complete(exchange.replay, exchange.body_bytes)
+
+
+def refuse(exchange: "Exchange", refusal: Refusal) -> None:
+    """End the exchange because of what the client sent."""
+    down = exchange.down
+    if exchange.attempts:
+        recorder.client_gone(exchange, Flag.DPE, monotonic())
+        exchange.let_go()
+    exchange.finish()
+    if down is not None:
+        if exchange.head_sent:
+            down.reset()
+        else:
+            down.refuse(refusal)
