@@ -129,7 +129,7 @@ def _check_token(authorization: str, read_token: ReadToken) -> None:
     try:
         expected = read_token()
     except SettingsError as error:
-        log("error", "admin token unavailable", problem=str(error))
+        log("error", "admin_token_unavailable", problem=str(error))
         raise RequestError(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "TokenUnavailable",

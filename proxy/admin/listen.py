@@ -76,7 +76,7 @@ class _Refused(asyncio.Protocol):
     """A connection over the limit: closed at once."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        log("warning", "too many admin connections", limit=CONNECTIONS_MAX)
+        log("warning", "too_many_admin_connections", limit=CONNECTIONS_MAX)
         transport.close()
 
 
@@ -87,7 +87,7 @@ class _Connection(web.RequestHandler):
 
     def log_exception(self, *args: object, **_kwargs: object) -> None:
         """Tell of what ended a connection outside of any request."""
-        log("error", "admin connection failed", what=" ".join(map(str, args)))
+        log("error", "admin_connection_failed", what=" ".join(map(str, args)))
 
     def handle_error(
         self,

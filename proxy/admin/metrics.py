@@ -20,7 +20,8 @@ def make_metrics_app(controller: Controller) -> web.Application:
         """Answer in the format that the caller asked for."""
         openmetrics = OPENMETRICS in request.headers.get("Accept", "").lower()
         body, content_type = controller.metrics(openmetrics=openmetrics)
-        return web.Response(body=body, headers={"Content-Type": content_type})
+        fields = {"Content-Type": content_type, "Server": "headgate"}
+        return web.Response(body=body, headers=fields)
 
     app = web.Application(middlewares=[answer_problems])
     app.add_routes([web.get("/metrics", metrics)])

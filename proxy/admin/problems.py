@@ -121,7 +121,7 @@ def of_unexpected(method: str, path: str, error: BaseException) -> web.Response:
     trace = "".join(traceback.format_exception(error))[-TRACE_CHARS_MAX:]
     log(
         "error",
-        "admin request failed",
+        "admin_request_failed",
         incident=incident,
         method=method,
         path=path[:PATH_CHARS_MAX],

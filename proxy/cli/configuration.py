@@ -26,6 +26,9 @@ def check(path: Path) -> int:
         f"{path}: valid, {_counted(len(services), 'service')},"
         f" {_counted(versions, 'version')}, hash {loaded.hash[:12]}"
     )
+    token_file = loaded.settings.admin.token_file
+    if token_file is not None and not os.access(token_file, os.R_OK):
+        say(f"{path}: note: admin.token_file {token_file} cannot be read here")
     return 0
 
 

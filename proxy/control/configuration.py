@@ -93,7 +93,7 @@ class Configuration:
         try:
             self.reload()
         except HeadgateError as error:
-            log("error", "configuration refused", path=self._path, why=str(error))
+            log("error", "configuration_refused", path=self._path, why=str(error))
 
     def reload(self) -> JsonObject:
         """
@@ -136,7 +136,7 @@ class Configuration:
             return False
         _refuse_restart_keys(self.loaded.settings, loaded.settings)
         self._install(loaded)
-        log("info", "configuration reloaded", hash=loaded.hash)
+        log("info", "configuration_reloaded", hash=loaded.hash)
         return True
 
     def _install(self, loaded: Loaded) -> None:

@@ -255,7 +255,7 @@ class Governor:
             if steward.name in self._unapplied:
                 self.apply([steward])
             if steward.state.canary_weight > 0:
-                with self._guarded(steward.name, "fail-fast"):
+                with self._guarded(steward.name, "fail_fast"):
                     seen = self._judging.trips(steward, self.allocation, now_s)
                     if seen is not None:
                         self._trip(steward, seen)
@@ -267,7 +267,7 @@ class Governor:
         self._judging.forget(steward.name)
         log(
             "warning",
-            "fail-fast",
+            "fail_fast",
             service=steward.name,
             confirmed=confirmed,
             seen=trip.message,
@@ -343,11 +343,11 @@ class Governor:
             return self._settle_conflicts(dirty)
         except StoreError as error:
             if not self.store_error:
-                log("error", "store cannot be written", error=str(error))
+                log("error", "store_cannot_be_written", error=str(error))
             self.store_error = str(error)
             return [steward for steward in dirty if not steward.keep_safe()]
         if self.store_error:
-            log("info", "store can be written again")
+            log("info", "store_can_be_written_again")
         self.store_error = ""
         for steward, given in zip(dirty, numbers, strict=True):
             self._publish_saved(steward, given)
@@ -363,7 +363,7 @@ class Governor:
                 if self.save([steward]):
                     lost.append(steward)
                 continue
-            log("error", "state was saved by somebody else", service=steward.name)
+            log("error", "state_saved_by_somebody_else", service=steward.name)
             steward.reload(saved)
             lost.append(steward)
         return lost
@@ -414,7 +414,7 @@ class Governor:
         since_s = self._unapplied.setdefault(name, now_s)
         if now_s - since_s >= UNSETTLED_WARN_S:
             self._unapplied[name] = now_s
-            log("warning", "weights wait for workers to take the table", service=name)
+            log("warning", "weights_wait_for_workers_to_take_the_table", service=name)
 
     def _canary_live(self, steward: Steward) -> bool:
         """Whether any unit is routed to the canary by weight, or is about to be."""
@@ -433,7 +433,7 @@ class Governor:
             yield
         except Exception as error:  # noqa: BLE001 -- logged and counted
             self.errors += 1
-            log("error", f"{what} failed", service=service, error=describe(error))
+            log("error", f"{what}_failed", service=service, error=describe(error))
 
 
 def _healthy(steward: Steward, version: str) -> bool:

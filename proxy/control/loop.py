@@ -73,4 +73,4 @@ class Loop:
             work()
         except Exception as error:  # noqa: BLE001 -- logged and counted
             self.errors += 1
-            log("error", "control step failed", step=name, error=describe(error))
+            log("error", "control_step_failed", step=name, error=describe(error))

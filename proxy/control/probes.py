@@ -67,4 +67,4 @@ class Probes:
             return
         steward.health[version] = healthy
         level = "info" if healthy else "warning"
-        log(level, "health", service=service, version=version, healthy=healthy)
+        log(level, "health_changed", service=service, version=version, healthy=healthy)

@@ -87,11 +87,11 @@ def main(argument: str, serve: Serve) -> int:
     try:
         asyncio.run(Process(launch, channel).run(serve))
     except HeadgateError as error:
-        log("error", "control cannot run", why=str(error))
+        log("error", "control_cannot_run", why=str(error))
         channel.send({"type": "fatal", "message": str(error)})
         return EXIT_FAILED
     except Exception as error:  # noqa: BLE001 -- the supervisor starts another one
-        log("error", "control failed", error=describe(error))
+        log("error", "control_failed", error=describe(error))
         return EXIT_FAILED
     return 0
 
@@ -148,7 +148,7 @@ class Process:
         tasks = Tasks()
         async with serve(controller, self._launch):
             tasks.start(loop.run(), name="control loop")
-            log("info", "control ready", generation=governor.generation)
+            log("info", "ready", generation=governor.generation)
             await self._ended.wait()
             probes.stop()
             await tasks.close()
@@ -194,7 +194,7 @@ class Process:
         fd = sealed_document(f"headgate-{message['type']}", document)
         try:
             if not self._channel.send(message, fd):
-                log("error", "supervisor cannot be told", what=message["type"])
+                log("error", "supervisor_cannot_be_told", what=message["type"])
         finally:
             os.close(fd)
         if self._channel.waiting:

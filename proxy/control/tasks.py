@@ -55,7 +55,7 @@ class Tasks:
         error = task.exception()
         if error is not None:
             self.failures += 1
-            log("error", "task failed", task=task.get_name(), error=describe(error))
+            log("error", "task_failed", task=task.get_name(), error=describe(error))
 
 
 def describe(error: BaseException) -> str:

@@ -135,7 +135,7 @@ class Worker:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self.words[layout.R_CALLBACK_ERRORS] += 1
-            log("error", "task failed", task=task.get_name(), error=task.exception())
+            log("error", "task_failed", task=task.get_name(), error=task.exception())
 
     def callback_failed(
         self, _: asyncio.AbstractEventLoop, context: dict[str, Any]
@@ -144,7 +144,7 @@ class Worker:
         self.words[layout.R_CALLBACK_ERRORS] += 1
         log(
             "error",
-            "callback failed",
+            "callback_failed",
             message=context.get("message"),
             error=repr(context.get("exception")),
         )
@@ -163,7 +163,7 @@ class Worker:
                     if fd is not None:
                         os.close(fd)
         except ChannelError as error:
-            log("error", "message refused", error=str(error))
+            log("error", "message_refused", error=str(error))
         if self._channel.closed:
             self.loop.remove_reader(self._channel.fileno())
 
@@ -190,7 +190,7 @@ class Worker:
         try:
             table = compile_table(read_sealed(fd))
         except (TableError, ChannelError) as error:
-            log("error", "table refused", error=str(error))
+            log("error", "table_refused", error=str(error))
             return
         self._swap(table)
 

@@ -35,7 +35,7 @@ from proxy.supervisor.actions import (
     name_of,
 )
 from proxy.supervisor.backoff import Backoff, control_backoff, worker_backoff
-from proxy.supervisor.drain import Draining, Stage
+from proxy.supervisor.drain import HURRY_S, Draining, Stage
 from proxy.supervisor.heartbeat import (
     CONTROL_QUIET_MAX_S,
     START_QUIET_MAX_S,
@@ -46,6 +46,8 @@ from proxy.telemetry import layout
 
 EARLY_DEATHS_MAX = 5
 """Deaths of one child before the first ready: with back-off, one to two seconds."""
+_FORCED = frozenset({Stage.KILLING_WORKERS, Stage.KILLING_CONTROL})
+"""Stages in which something is lost, as the time to finish it is over."""
 HANG_UP_S = 2.0
 """From the end of its channel to a child's end: an interpreter that shuts down."""
 
@@ -170,7 +172,11 @@ class Tree:
 
     def asked_to_end(self, now_s: float) -> list[Action]:
         """Answer SIGTERM or SIGINT, the first or a further one."""
-        return self._move(self.draining.asked(now_s)) + self._drained(now_s)
+        before = self.draining
+        moved = self._move(before.asked(now_s)) + self._drained(now_s)
+        if self.draining.hurried and not before.hurried:
+            return [Note("warning", "end_hurried", {"within_s": HURRY_S}), *moved]
+        return moved
 
     def asked_to_reload(self) -> list[Action]:
         """Answer SIGHUP: control reads the file; one that starts does so anyway."""
@@ -301,7 +307,8 @@ class Tree:
             return []
         for seat in self.seats:
             seat.respawn_s = None
-        note = Note("info", f"tree_{following.stage.name.lower()}")
+        level = "warning" if following.stage in _FORCED else "info"
+        note = Note(level, f"tree_{following.stage.name.lower()}")
         return [note, *self._entered(following.stage)]
 
     def _entered(self, stage: Stage) -> list[Action]:

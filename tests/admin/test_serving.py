@@ -71,6 +71,7 @@ async def test_metrics_are_served_to_the_workers(accept: str, kind: bytes) -> No
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 ")
     assert b"Content-Type: " + kind in head
+    assert b"\r\nServer: headgate\r\n" in head
     assert body == b"headgate_build_info 1\n"
 
 

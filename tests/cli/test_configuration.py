@@ -31,6 +31,20 @@ def test_a_valid_file_is_summed_up_in_one_line(
     assert shown.out.count("\n") == 1
 
 
+def test_a_token_that_is_not_here_is_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file is valid, but ``run`` would not start with it on this machine."""
+    path = tmp_path / "gate.yaml"
+    path.write_text(VALID + "admin: {token_file: /nowhere/token}\n")
+    code = run(["check", str(path)])
+
+    shown = capsys.readouterr()
+    assert code == 0
+    note = f"{path}: note: admin.token_file /nowhere/token cannot be read here"
+    assert shown.out.splitlines()[1] == note
+
+
 def test_every_mistake_is_a_line_on_stderr_and_exits_3(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

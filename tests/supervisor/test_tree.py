@@ -323,6 +323,21 @@ def test_exchanges_that_never_finish_are_cut() -> None:
     assert actions[1:] == [Kill(0, signal.SIGKILL), Kill(1, signal.SIGKILL)]
 
 
+def test_a_second_signal_hurries_and_says_so() -> None:
+    """Who asks twice is told that what is in flight has one second more."""
+    tree = running_tree(1)
+    tree.asked_to_end(0.0)
+
+    actions = tree.asked_to_end(0.5)
+    again = tree.asked_to_end(0.6)
+    cut = tree.tick(3.0, 1.0, beats(tree, 1))
+
+    assert actions[0] == Note("warning", "end_hurried", {"within_s": 1.0})
+    assert not any(isinstance(one, Note) for one in again)
+    assert cut[0] == Note("warning", "tree_killing_workers")
+    assert cut[1:] == [Kill(0, signal.SIGKILL)]
+
+
 def test_a_worker_lost_while_announced_is_adopted_but_not_replaced() -> None:
     """During the delay connections still come, and somebody takes them."""
     tree = running_tree()
