@@ -20,7 +20,8 @@ import traffic
 from peers.base import Site, free_port, program
 from peers.headgate import Headgate
 
-SHAPES: Final = ("get", "post", "close", "download", "mirror")
+SHAPES: Final = ("get", "post", "close", "download", "mirror", "events", "orders")
+"""``events``: GETs of a service that counts POSTs as orders; ``orders``: those."""
 CONNECTIONS: Final = 16
 """Requests that are in flight at once, as sixteen clients would have them."""
 ROUNDS: Final = (40, 120)
@@ -60,13 +61,14 @@ def _count(tree: Path, shape: str, rounds: int) -> int:
         profile = directory / "callgrind"
         under = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={profile}"]
         under.append(f"--log-file={directory / 'valgrind.log'}")
-        peer = Headgate(root=tree, under=under)
+        counted = shape in ("events", "orders")
+        peer = Headgate(root=tree, under=under, events=counted)
         with origin.serving(directory) as (stable, canary):
             measure.wait_until_answered(stable)
             site = Site(stable, canary, free_port(), directory)
             with peer.serving(site, mirror=shape == "mirror"):
                 measure.wait_until_answered(site.port)
-                _load(site.port, shape, rounds)
+                _load(site.port, "post" if shape == "orders" else shape, rounds)
         return _total(profile)
 
 

@@ -30,17 +30,24 @@ class Headgate:
     One worker process.
 
     ``root`` is the tree whose ``proxy`` package runs; ``under`` is put before
-    the command, for a program that watches it.
+    the command, for a program that watches it; with ``events`` every POST that
+    is answered well is a business event.
     """
 
     mirrors = True
 
     def __init__(
-        self, name: str = "headgate", root: Path = ROOT, under: Sequence[str] = ()
+        self,
+        name: str = "headgate",
+        root: Path = ROOT,
+        under: Sequence[str] = (),
+        *,
+        events: bool = False,
     ) -> None:
         self.name = name
         self._root = root
         self._under = under
+        self._events = events
 
     def missing(self) -> str | None:
         """Headgate is always here."""
@@ -60,7 +67,7 @@ class Headgate:
             stack.callback(ours.close)
             stack.callback(theirs.close)
             table_fd = channel.sealed_document(
-                "table", route_table(site, mirror=mirror)
+                "table", route_table(site, mirror=mirror, events=self._events)
             )
             stack.callback(os.close, table_fd)
             listener = stack.enter_context(_listener(site.port))
@@ -114,7 +121,7 @@ def _listener(port: int) -> socket.socket:
     return sock
 
 
-def route_table(site: Site, *, mirror: bool) -> dict[str, Any]:
+def route_table(site: Site, *, mirror: bool, events: bool = False) -> dict[str, Any]:
     """Return what control would publish for two versions, 80 % and 20 %."""
     return {
         "generation": 1,
@@ -129,11 +136,11 @@ def route_table(site: Site, *, mirror: bool) -> dict[str, Any]:
             "connections": 20000,
             "inflight_per_version": 1024,
         },
-        "services": [_service(site, mirror=mirror)],
+        "services": [_service(site, mirror=mirror, events=events)],
     }
 
 
-def _service(site: Site, *, mirror: bool) -> dict[str, Any]:
+def _service(site: Site, *, mirror: bool, events: bool) -> dict[str, Any]:
     versions = {"stable": site.stable_port, "canary": site.canary_port}
     return {
         "name": "shop",
@@ -144,6 +151,7 @@ def _service(site: Site, *, mirror: bool) -> dict[str, Any]:
         "unit": [{"header": UNIT_FIELD}],
         "overrides": [],
         "routes": [],
+        "events": [_EVENT] if events else [],
         "versions": [
             {
                 "name": name,
@@ -155,6 +163,7 @@ def _service(site: Site, *, mirror: bool) -> dict[str, Any]:
                     }
                 ],
                 "seen": index,
+                "trials": 2 + index,
                 "cell": index,
                 "revision_header": None,
             }
@@ -190,6 +199,15 @@ def _service(site: Site, *, mirror: bool) -> dict[str, Any]:
         },
         "mirror": _mirror() if mirror else None,
     }
+
+
+_EVENT: Final = {
+    "name": "orders",
+    "word": 0,
+    "when": {"method": "POST"},
+    "statuses": ["2xx"],
+    "seen": [4, 5],
+}
 
 
 def _mirror() -> dict[str, Any]:

@@ -102,7 +102,7 @@ def _whole(exchange: "Exchange", response: Response, data: bytes) -> None:
     exchange.answer_bytes = len(data)
     exchange.head_sent = True
     down.post(block + data)
-    recorder.answered(exchange, exchange.first_s)
+    exchange.service.answered(exchange, exchange.first_s)
     exchange.upstream = exchange.pool = exchange.down = upstream.leg = None
     pool.active -= 1
     version.state.inflight -= 1
@@ -143,7 +143,7 @@ def _switch(exchange: "Exchange", response: Response, data: bytes) -> None:
     assert upstream.transport is not None
     exchange.response = response
     exchange.status = response.status
-    recorder.answered(exchange, monotonic())
+    exchange.service.answered(exchange, monotonic())
     exchange.tunnel = exchange.head_sent = True
     exchange.touch()
     upgrade = b"Upgrade: " + (response.upgrade or exchange.request.upgrade)
@@ -277,7 +277,7 @@ def complete(exchange: "Exchange", rest: bytes) -> None:
     """The answer ended: count it, and give both connections back."""
     response = exchange.response
     assert response is not None
-    recorder.answered(exchange, monotonic())
+    exchange.service.answered(exchange, monotonic())
     reusable = (
         not rest
         and not response.close

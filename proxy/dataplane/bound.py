@@ -10,6 +10,7 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from proxy.dataplane import events, recorder
 from proxy.dataplane.pool import Pool
 from proxy.http1.request import Request, RequestParser
 from proxy.http1.response import ResponseParser
@@ -85,6 +86,7 @@ class BoundVersion:
         "revision_header",
         "seen",
         "state",
+        "trials",
     )
 
     def __init__(
@@ -96,6 +98,7 @@ class BoundVersion:
         self.pools = pools
         self.cell = layout.cell_offset(version.cell)
         self.seen = version.seen * layout.SEEN_WORDS * 4
+        self.trials = version.trials * layout.SEEN_WORDS * 4
         self.header = b"x-headgate-version: " + version.name.encode()
         self.is_canary = service.canary == version.index
         self.is_stable = service.stable == version.index
@@ -133,9 +136,11 @@ class BoundService:
     """A service with its versions and the offsets of its words."""
 
     __slots__ = (
+        "answered",
         "base",
         "canary",
         "control_cell",
+        "events",
         "first_byte_s",
         "has_units",
         "issue",
@@ -144,6 +149,7 @@ class BoundService:
         "name",
         "region",
         "request_s",
+        "routed",
         "routes",
         "service",
         "shares",
@@ -170,6 +176,10 @@ class BoundService:
         self.control_cell = layout.cell_offset(service.control_cell)
         self.mirror_cell = layout.cell_offset(service.mirror_cell)
         self.routes = service.routes if service.routes.count else None
+        self.events = events.by_method(service.events)
+        counts = events if service.events else recorder
+        self.routed = counts.routed
+        self.answered = counts.answered
         self.timeouts = service.timeouts
         self.issue = cookie_to_issue(service)
         self.stable = None if service.stable is None else versions[service.stable]

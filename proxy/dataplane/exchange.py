@@ -49,6 +49,7 @@ class Exchange:
         "body_done",
         "body_left",
         "body_reader",
+        "bucket",
         "close_after",
         "connecting",
         "cookie",
@@ -107,6 +108,7 @@ class Exchange:
         self.epoch = 0
         self.evidence: tuple[int, ...] = ()
         self.judged = False
+        self.bucket = 0
         self.unit = b""
         self.tracing = b""
         self.cookie = b""
@@ -150,7 +152,7 @@ class Exchange:
         service = self.service
         if service.request_s is not None:
             self.total_s = self.started_s + service.request_s
-        recorder.routed(self)
+        service.routed(self)
         if service.mirror_pools:
             mirror.offer(self)
         self.attempt()

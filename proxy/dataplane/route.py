@@ -87,6 +87,7 @@ def _assign(
         bucket = bucket_of_unit(service.service.salt, unit)
     else:
         bucket = int(worker.chance.random() * UNIT_BUCKETS)
+    exchange.bucket = bucket
     shares = service.shares
     if shares.epoch != epoch:
         shares = service.read_shares(worker.shared, epoch)
@@ -101,6 +102,7 @@ def _assign(
     if version is service.canary:
         if worker.words[service.region + RS_TRIP] == epoch:
             exchange.version = stable
+            exchange.judged = False
             return
     elif version is not stable:
         return

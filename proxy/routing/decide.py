@@ -35,12 +35,13 @@ UNIT_BYTES_MAX: Final = 512
 def overridden(service: Service, request: Request) -> int | None:
     """Return the version that an override names for the request, else None."""
     for condition, version in service.overrides:
-        if _holds(condition, request):
+        if holds(condition, request):
             return version
     return None
 
 
-def _holds(condition: Condition, request: Request) -> bool:
+def holds(condition: Condition, request: Request) -> bool:
+    """Whether every part of a condition that is given is true of the request."""
     if condition.method and condition.method != request.method:
         return False
     if condition.path_prefix and not path_has_prefix(

@@ -18,6 +18,9 @@ HEADER_UNIT = 0
 COOKIE_UNIT = 1
 ADDRESS_UNIT = 2
 
+STATUS_CLASS = 100
+"""Statuses of one class: 2xx is 200 to 299."""
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -31,13 +34,18 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One deployment of a service; ``cell`` and ``seen`` are slab places."""
+    """
+    One deployment of a service; ``cell``, ``seen`` and ``trials`` are slab places.
+
+    ``trials`` is the seen table of business events' trials, of services with any.
+    """
 
     name: str
     index: int
     endpoints: tuple[Endpoint, ...]
     cell: int
     seen: int
+    trials: int
     revision_header: bytes
 
 
@@ -110,6 +118,22 @@ class Mirror:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """
+    A business event: which complete answers are one, and where it is counted.
+
+    ``word`` is its place among a cell's event words; ``seen`` has a table a
+    version, so that a unit is evidence of it once in a while only.
+    """
+
+    name: str
+    word: int
+    condition: Condition
+    statuses: frozenset[int]
+    seen: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """One logical API and its versions; roles are version indexes or None."""
 
@@ -123,6 +147,7 @@ class Service:
     units: tuple[UnitSource, ...]
     overrides: tuple[tuple[Condition, int], ...]
     routes: "Routes"
+    events: tuple[Event, ...]
     stable: int | None
     canary: int | None
     fail_fast: FailFast | None
@@ -275,6 +300,7 @@ def _service(entry: dict[str, Any]) -> Service:
             (_condition(one["when"]), one["version"]) for one in entry["overrides"]
         ),
         routes=Routes(entry["routes"]),
+        events=tuple(_event(one) for one in entry.get("events", ())),
         stable=entry["stable"],
         canary=entry["canary"],
         fail_fast=None if fail_fast is None else FailFast(**fail_fast),
@@ -320,6 +346,7 @@ def _version(index: int, entry: dict[str, Any]) -> Version:
         ),
         cell=entry["cell"],
         seen=entry["seen"],
+        trials=entry.get("trials") or 0,
         revision_header=(entry.get("revision_header") or "").lower().encode(),
     )
 
@@ -344,6 +371,28 @@ def _condition(entry: dict[str, Any]) -> Condition:
         method=(entry.get("method") or "").encode(),
         path_prefix=clean_prefix(entry.get("path_prefix")),
     )
+
+
+def _event(entry: dict[str, Any]) -> Event:
+    return Event(
+        name=entry["name"],
+        word=entry["word"],
+        condition=_condition(entry["when"]),
+        statuses=_statuses(entry["statuses"]),
+        seen=tuple(entry["seen"]),
+    )
+
+
+def _statuses(patterns: list[str]) -> frozenset[int]:
+    """Return the statuses that ``["2xx", "304"]`` means."""
+    statuses: set[int] = set()
+    for pattern in patterns:
+        if pattern.endswith("xx"):
+            first = int(pattern[0]) * STATUS_CLASS
+            statuses.update(range(first, first + STATUS_CLASS))
+        else:
+            statuses.add(int(pattern))
+    return frozenset(statuses)
 
 
 def _wanted(
@@ -377,7 +426,9 @@ def _watched(services: tuple[Service, ...]) -> frozenset[bytes]:
     for service in services:
         for unit in service.units:
             names.add(b"cookie" if unit.kind == COOKIE_UNIT else unit.name)
-        for condition, _ in service.overrides:
+        conditions = [condition for condition, _ in service.overrides]
+        conditions += [event.condition for event in service.events]
+        for condition in conditions:
             names.update(name for name, _ in condition.headers)
             if condition.cookies:
                 names.add(b"cookie")

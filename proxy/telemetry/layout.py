@@ -39,6 +39,8 @@ SEEN_MAX = 4096
 """Versions, over all services, that can count each unit's bucket once."""
 CELLS_MAX = 8192
 ROUTES_MAX = 32
+EVENTS_MAX = 24
+"""Business events of one service that a cell has words for."""
 
 # --- header page (word indexes) ---
 H_MAGIC = 0
@@ -110,7 +112,7 @@ C_POOL_IDLE = 11  # gauge, route 0 only
 C_EJECTED = 12  # gauge, route 0 only
 C_MIRROR = 16  # + MirrorOutcome, in the mirror arm
 C_FLAGS = 40  # + Flag: attempts that ended with it
-C_EVENTS = 64  # 32 words
+C_EVENTS = 64  # + word of the event, route 0 only: answers that were one
 C_REQUESTS = 96  # + status code that the user got (0: none)
 C_ATTEMPTS = C_REQUESTS + CODE_COUNT
 C_LATENCY = C_ATTEMPTS + CODE_COUNT
@@ -119,6 +121,8 @@ C_BANKS = C_TTFB + BUCKET_COUNT
 
 # --- evidence bank (two a cell, bank = epoch & 1) ---
 B_ROUTED = 0  # evidence requests routed in this epoch
+B_TRIALS = 1  # trials of business events opened in this epoch
+B_EVENTS = 8  # + word of the event, route 0 only
 B_CODES = 32  # + outcome code
 B_LATENCY = B_CODES + CODE_COUNT
 B_TTFB = B_LATENCY + BUCKET_COUNT

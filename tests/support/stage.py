@@ -34,6 +34,11 @@ class Stage:
         self._cells += CELLS_APART
         return self._cells
 
+    def seen_table(self) -> int:
+        """Return a table of units seen that nobody used before."""
+        self._seen += 1
+        return self._seen
+
     async def show(self, services: list[dict[str, Any]], **changes: Any) -> None:  # noqa: ANN401 - JSON
         """Give the worker a table and wait until new requests use it."""
         self._generation += 1
@@ -72,13 +77,14 @@ class Stage:
         self._services += 1
         versions = []
         for name, origins in places.items():
-            self._seen += 1
             ports = [
                 origin.port if isinstance(origin, ScriptedOrigin) else origin
                 for origin in origins
             ]
-            entry = table.version(name, ports, cell=self.cells(), seen=self._seen)
-            versions.append(entry)
+            entry = table.version(
+                name, ports, cell=self.cells(), seen=self.seen_table()
+            )
+            versions.append({**entry, "trials": self.seen_table()})
         entry = table.service(versions)
         entry.update(
             name=f"service-{self._services}",
@@ -150,7 +156,7 @@ class Service:
         try:
             await eventually(lambda: self.attempts(arm) == expected, within_s=5.0)
         except TimeoutError:
-            assert self.attempts(arm) == expected
+            assert self.attempts(arm) == expected, self.attempts(arm)
 
     def tripped(self) -> int:
         """Return the epoch in which fail-fast tripped; 0 if never."""
