@@ -9,25 +9,28 @@ not blame what is only missing because of another mistake.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from proxy.settings import slo_checks
 from proxy.settings.addresses import is_host_name, parse_listen
-from proxy.settings.fields import Model
-from proxy.settings.problems import KEY, Loc, did_you_mean, path_text
+from proxy.settings.problems import (
+    KEY,
+    Loc,
+    Mistake,
+    changed,
+    did_you_mean,
+    path_text,
+)
 from proxy.settings.rollout import (
     FULL_PERCENT,
-    LATENCIES,
     RolloutSettings,
-    SloSettings,
 )
 from proxy.settings.schema import Settings
 from proxy.settings.service import (
     ServiceSettings,
-    TimeoutsSettings,
     UnitSettings,
     WhenSettings,
 )
-from proxy.settings.units import format_duration, format_percent, quote
+from proxy.settings.units import format_duration, quote
 
-Mistake = tuple[Loc, str]
 Broken = Callable[[Loc], frozenset[str | int]]
 """Returns what could not be read right below a place; empty if all could."""
 
@@ -45,9 +48,6 @@ NAME_CHARS_MAX = 63
 
 RESERVED_NAMES = frozenset({"control", "mirror"})
 """Arms of the evidence that are no versions."""
-
-LATENCY_S_MAX = 2147.0
-"""Where the histogram's last bucket starts; nothing longer can be told apart."""
 
 
 def check(settings: Settings, broken: Broken) -> Iterator[Mistake]:
@@ -202,21 +202,14 @@ def _check_split(
         yield place, f"weights sum to {total:g}, expected 100"
 
 
-def _changed(group: Model, *keys: str) -> Iterator[str]:
-    """Yield those of ``keys`` that are not at their default."""
-    for key in keys:
-        if getattr(group, key) != type(group).model_fields[key].default:
-            yield key
-
-
 def _check_unit(loc: Loc, unit: UnitSettings) -> Iterator[Mistake]:
     places = (unit.header is not None, unit.cookie is not None, unit.client_address)
     if sum(places) != 1:
         yield loc, "expected exactly one of `header`, `cookie` and `client_address`"
     elif unit.cookie is None:
-        for key in _changed(unit, "issue", "max_age"):
+        for key in changed(unit, "issue", "max_age"):
             yield (*loc, key), f"`{key}` belongs to a `cookie` only"
-    elif any(_changed(unit, "max_age")) and not unit.issue:
+    elif any(changed(unit, "max_age")) and not unit.issue:
         yield (*loc, "max_age"), "`max_age` belongs to a cookie with `issue: true`"
 
 
@@ -265,9 +258,9 @@ def _check_rollout(
     yield from _check_clocks(loc, rollout)
     seen: dict[str, Loc] = {}
     for place, slo in _whole((*loc, "slos"), rollout.slos, broken):
-        yield from _check_limits(place, slo)
-        yield from _check_slo(place, slo, service.timeouts)
-        yield from _check_slo_route(place, slo, service, broken((*loc[:2], "routes")))
+        yield from slo_checks.check(
+            place, slo, service, routes_read=not broken((*loc[:2], "routes"))
+        )
         text = slo.model_dump_json()
         if text in seen:
             yield place, f"is the same as slos[{seen[text][-1]}]"
@@ -354,63 +347,3 @@ def _check_clocks(loc: Loc, rollout: RolloutSettings) -> Iterator[Mistake]:
                 f"min_duration together, {format_duration(steps_s)}"
             ),
         )
-
-
-def _check_limits(loc: Loc, slo: SloSettings) -> Iterator[Mistake]:
-    if slo.max is None and slo.max_ratio is None and slo.max_delta is None:
-        yield loc, "can never be decided: no `max`, `max_ratio` or `max_delta`"
-
-
-def _check_slo(
-    loc: Loc, slo: SloSettings, timeouts: TimeoutsSettings
-) -> Iterator[Mistake]:
-    if slo.metric in LATENCIES:
-        yield from _check_latency(loc, slo, timeouts)
-    else:
-        yield from _check_rate(loc, slo)
-
-
-def _check_latency(
-    loc: Loc, slo: SloSettings, timeouts: TimeoutsSettings
-) -> Iterator[Mistake]:
-    if slo.quantile is None:
-        yield (*loc, "quantile"), f"is missing: a {slo.metric} needs one, such as 0.99"
-    for key in _changed(slo, "codes", "max_delta"):
-        yield (*loc, key), f"`{key}` belongs to a rate, not to a {slo.metric}"
-    if slo.max is None:
-        return
-    limits_s = [LATENCY_S_MAX, timeouts.request]
-    limits_s += [timeouts.first_byte] if slo.metric == "ttfb" else []
-    longest_s = min(limit_s for limit_s in limits_s if limit_s is not None)
-    if slo.max == 0:
-        yield (*loc, "max"), "can never be decided: no answer takes 0s"
-    elif slo.max >= longest_s:
-        yield (
-            (*loc, "max"),
-            (
-                f"can never be decided: no answer takes {format_duration(slo.max)}, "
-                f"the timeouts end it after {format_duration(longest_s)}"
-            ),
-        )
-
-
-def _check_rate(loc: Loc, slo: SloSettings) -> Iterator[Mistake]:
-    for key in _changed(slo, "quantile", "only"):
-        yield (*loc, key), f"`{key}` belongs to a latency, not to {slo.metric}"
-    for key, limit in (("max", slo.max), ("max_delta", slo.max_delta)):
-        if limit == 1 or (limit == 0 and key == "max"):
-            why = "no rate is above it" if limit else "no evidence proves a rate of 0"
-            text = format_percent(limit * 100)
-            yield (*loc, key), f"can never be decided: {text}, and {why}"
-
-
-def _check_slo_route(
-    loc: Loc, slo: SloSettings, service: ServiceSettings, broken: frozenset[str | int]
-) -> Iterator[Mistake]:
-    if slo.route is None or broken:
-        return
-    if not service.routes:
-        yield (*loc, "route"), "can never be decided: the service has no `routes`"
-    elif slo.route != "each" and slo.route not in service.routes:
-        hint = did_you_mean(slo.route, ("each", *service.routes))
-        yield (*loc, "route"), f"{quote(slo.route)} is none of the routes{hint}"

@@ -12,11 +12,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from proxy.settings import process, rollout, schema, service
+from proxy.settings import process, rollout, schema, service, slo
 from proxy.settings.fields import VARIABLE_PATTERN, Model
 from proxy.settings.loading import without_absent
 from proxy.settings.schema import Settings
 from proxy.settings.service import RevisionSettings
+
+MODULES = (schema, process, service, rollout, slo)
+"""Where groups of settings are written."""
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -57,7 +60,7 @@ def defaults(group: type[BaseModel]) -> dict[str, Any]:
 
 def groups() -> Iterator[type[BaseModel]]:
     """Yield every group of settings."""
-    for module in (schema, process, service, rollout):
+    for module in MODULES:
         for value in vars(module).values():
             if (
                 isinstance(value, type)
@@ -70,7 +73,7 @@ def groups() -> Iterator[type[BaseModel]]:
 def descriptions() -> dict[str, dict[str, str]]:
     """Return the docstring of every setting, by group and key."""
     found: dict[str, dict[str, str]] = {}
-    for module in (schema, process, service, rollout):
+    for module in MODULES:
         for node in ast.parse(inspect.getsource(module)).body:
             if isinstance(node, ast.ClassDef):
                 found[node.name] = dict(_attribute_docstrings(node))

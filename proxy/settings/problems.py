@@ -6,7 +6,7 @@ words. Nothing here decides whether a value is allowed.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -21,6 +21,9 @@ from proxy.settings.units import quote
 
 Loc = tuple[str | int, ...]
 """Keys and list indexes from the root."""
+
+Mistake = tuple[Loc, str]
+"""A place and what is wrong there."""
 
 KEY = "[key]"
 """Ends a place where the key itself is wrong; pydantic's own convention."""
@@ -106,6 +109,13 @@ def _child(node: Node, part: str | int) -> Node | None:
         return None
     item = node.value[part]
     return item if isinstance(item, Node) else None
+
+
+def changed(group: BaseModel, *keys: str) -> Iterator[str]:
+    """Yield those of ``keys`` that are not at their default."""
+    for key in keys:
+        if getattr(group, key) != type(group).model_fields[key].default:
+            yield key
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -31,7 +31,6 @@ from proxy.settings.rollout import (
     FailFastSettings,
     GuardsSettings,
     RolloutSettings,
-    SloSettings,
     StepSettings,
 )
 from proxy.settings.service import (
@@ -47,6 +46,7 @@ from proxy.settings.service import (
     VersionSettings,
     WhenSettings,
 )
+from proxy.settings.slo import SloSettings
 
 WORKERS_MAX = 48
 """Rows for workers in the slab's header page."""
