@@ -187,15 +187,26 @@ def _begin(exchange: "Exchange", response: Response, data: bytes) -> None:
             key, _head_for(exchange, response, kind)
         )
     if kind == NO_BODY:
-        _write(exchange, block)
-        complete(exchange, data)
+        _all(exchange, block, data)
     elif data:
+        if kind == BY_LENGTH and response.length <= len(data):
+            _all(exchange, block, data)
+            return
         _relay(exchange, data, block)
         if exchange.down is not None and not exchange.stalled_from_s:
             exchange.touch()
     else:
         _write(exchange, block)
         exchange.touch()
+
+
+def _all(exchange: "Exchange", block: bytes, data: bytes) -> None:
+    """Relay an answer that is there as a whole; it leaves with others."""
+    length = exchange.answer_left if exchange.answer_kind == BY_LENGTH else 0
+    exchange.answer_bytes += length
+    if exchange.down is not None:
+        exchange.down.post(block + data[:length])
+    complete(exchange, data[length:])
 
 
 def _head_for(exchange: "Exchange", response: Response, kind: int) -> bytes:

@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from proxy.dataplane import events, recorder
+from proxy.dataplane import events, heads, recorder
 from proxy.dataplane.pool import Pool
 from proxy.http1.request import Request, RequestParser
 from proxy.http1.response import ResponseParser
@@ -25,6 +25,12 @@ PoolKey = tuple[str, str, Endpoint, bool]
 """Service, version, endpoint, and whether it is the mirror's."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+Client = tuple[bytes, bool, bytes]
+"""An address, whether its X-Forwarded-* are believed, and fields it gains."""
+
+CLIENTS_MAX: Final = 1024
+"""Addresses remembered by a table; at the limit all are forgotten."""
 
 
 class VersionState:
@@ -215,6 +221,7 @@ class BoundTable:
     """All that a request reads; it keeps the one that it started with."""
 
     __slots__ = (
+        "_clients",
         "only",
         "parser",
         "responses",
@@ -239,6 +246,7 @@ class BoundTable:
             for version in service.versions
             if version.revision_header
         )
+        self._clients: dict[str, Client] = {}
         self.trusted: tuple[Network, ...] = tuple(
             ipaddress.ip_network(network, strict=False)
             for network in table.trusted_proxies
@@ -249,7 +257,19 @@ class BoundTable:
         service = self.table.match(request.hostname, request.path)
         return None if service is None else self.services[service.name]
 
-    def is_trusted(self, address: str) -> bool:
+    def client(self, address: str) -> Client:
+        """Return what holds for every connection from an address."""
+        known = self._clients.get(address)
+        if known is None:
+            encoded = address.encode()
+            trusted = self._is_trusted(address)
+            known = encoded, trusted, heads.peer_fields(encoded)
+            if len(self._clients) >= CLIENTS_MAX:
+                self._clients.clear()
+            self._clients[address] = known
+        return known
+
+    def _is_trusted(self, address: str) -> bool:
         """Whether a peer's X-Forwarded-* are believed."""
         if not self.trusted:
             return False

@@ -9,7 +9,7 @@ answer is reset; every close has a deadline (RFC 9112 section 9.6).
 import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
-from proxy.dataplane import heads, replies, upload
+from proxy.dataplane import replies, upload
 from proxy.dataplane.route import route
 from proxy.dataplane.upstream import WRITE_HIGH_BYTES, WRITE_LOW_BYTES, reset
 from proxy.http1.refusals import (
@@ -98,11 +98,10 @@ class Downstream(asyncio.BufferedProtocol):
         self.transport = transport = cast("asyncio.Transport", transport)
         transport.set_write_buffer_limits(WRITE_HIGH_BYTES, WRITE_LOW_BYTES)
         peer = transport.get_extra_info("peername")
-        address = peer[0] if isinstance(peer, tuple) else "unix"
         worker = self.worker
-        self.address = address.encode()
-        self.trusted = worker.table.is_trusted(address)
-        self.peer_fields = heads.peer_fields(self.address)
+        self.address, self.trusted, self.peer_fields = worker.table.client(
+            peer[0] if isinstance(peer, tuple) else "unix"
+        )
         worker.connections += 1
         self.deadline_s = worker.now_s + worker.head_s
         worker.wheel.place(self, worker.now_s)
@@ -403,11 +402,17 @@ class Downstream(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """End the connection when everything is written, or after a time."""
-        if self.turn == self.worker.outbox.turn:
-            self.worker.outbox.flush()
         self.closing = True
+        outbox = self.worker.outbox
+        if self.turn == outbox.turn:
+            outbox.then(self._close)
+        else:
+            self._close()
+
+    def _close(self) -> None:
         if self.transport is not None:
-            self._hurry(CLOSE_S)
+            if self.transport.get_write_buffer_size():
+                self._hurry(CLOSE_S)
             self.transport.close()
 
     def _cut(self) -> None:

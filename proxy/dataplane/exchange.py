@@ -210,20 +210,18 @@ class Exchange:
         assert transport is not None
         self.upstream = upstream
         upstream.leg = self
-        head = self._head(pool)
-        if self.body_done and not self.body_bytes:
+        data = self._head(pool)
+        if self.body_bytes:
+            data += (self.early if self.attempts == 1 else self.replay) or b""
+            self.early = b""
+        if self.body_done:
             outbox = self.worker.outbox
             upstream.turn = outbox.turn
-            outbox.post(transport, head, self if self.attempts == 1 else None)
+            outbox.post(transport, data, self if self.attempts == 1 else None)
             if self.attempts > 1:
                 self.sent()
-            return
-        body = self.early if self.attempts == 1 else self.replay
-        self.early = b""
-        transport.write(head + body if body else head)
-        if self.body_done:
-            self.sent()
         else:
+            transport.write(data)
             self.deadline_s = expiry.idle_s(self)
 
     def _head(self, pool: Pool) -> bytes:
@@ -349,6 +347,7 @@ class Exchange:
             return
         self.let_go()
         self.attempts -= 1
+        self.early = self.replay or b""  # what waited was small: all was kept
         self.attempt()
 
     def upstream_full(self) -> None:

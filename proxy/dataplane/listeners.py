@@ -14,6 +14,14 @@ from typing import Any, Final
 BACKLOG: Final = 4096
 """Passed everywhere: uvloop would cut the queue of an inherited socket to 100."""
 
+ACCEPTS_A_TURN: Final = 8
+"""
+Copies of a TCP listener that one worker accepts on. libuv takes one connection
+from a listener in a turn of the loop, and so one request a turn when every
+client opens its own: 112 µs of CPU a request, 63 with eight copies, 58 with 16.
+A copy that finds nothing costs a system call.
+"""
+
 ACCEPTS_MAX: Final = 10_000
 """Connections taken from a queue while draining; more is an attack."""
 
@@ -44,7 +52,8 @@ class Listeners:
     async def open(self) -> None:
         """Accept on the worker's own listeners and the shared ones."""
         self._wanted.add(self._index)
-        fds = self._fds.get(self._index, []) + self._shared
+        own = self._fds.get(self._index, []) * ACCEPTS_A_TURN
+        fds = own + self._shared
         self._servers[self._index] = await serve(self._loop, fds, self._factory)
 
     async def adopt(self, sibling: int) -> None:

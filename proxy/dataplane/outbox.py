@@ -41,11 +41,12 @@ class Outbox:
     A message posted in a turn has left when ``turn`` is another.
     """
 
-    __slots__ = ("_call_soon", "_entries", "turn")
+    __slots__ = ("_after", "_call_soon", "_entries", "turn")
 
     def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
         self._call_soon = call_soon
         self._entries: list[Entry] = []
+        self._after: list[Callable[[], None]] = []
         self.turn = 0
 
     def post(
@@ -58,6 +59,10 @@ class Outbox:
         entries.append((transport, data, sent))
         if len(entries) >= ENTRIES_MAX or len(data) > SMALL_BYTES_MAX:
             self.flush()
+
+    def then(self, call: Callable[[], None]) -> None:
+        """Call when what waits has been sent: a connection may end with it."""
+        self._after.append(call)
 
     def flush(self) -> None:
         """Send what waits now."""
@@ -74,3 +79,7 @@ class Outbox:
                 sent.sent_s = now_s
                 sent.deadline_s = now_s + sent.answer_s
             transport.write(data)
+        if self._after:
+            after, self._after = self._after, []
+            for call in after:
+                call()

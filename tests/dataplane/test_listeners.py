@@ -76,6 +76,39 @@ def test_a_siblings_listener_is_adopted_and_released(
     uvloop.run(scenario())
 
 
+def test_many_connections_are_taken_in_one_turn(
+    sockets: list[socket.socket],
+) -> None:
+    """Clients that open a connection each do not wait a turn of the loop each."""
+    turns: list[int] = []
+
+    class Noting(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            turns.append(turn)
+            cast("asyncio.Transport", transport).abort()
+
+    turn = 0
+
+    async def scenario() -> None:
+        nonlocal turn
+        loop = asyncio.get_running_loop()
+        listeners = Listeners(loop, inherit(sockets[:1]), [], 0, Noting)
+        address = sockets[0].getsockname()
+        clients = [socket.create_connection(address) for _ in range(16)]
+        await listeners.open()
+        async with asyncio.timeout(5):
+            while len(turns) < len(clients):
+                turn += 1
+                await asyncio.sleep(0)
+        await listeners.stop()
+        for client in clients:
+            client.close()
+
+    uvloop.run(scenario())
+
+    assert len(set(turns)) <= len(turns) / 2, turns
+
+
 def test_shared_listeners_are_ones_own(sockets: list[socket.socket]) -> None:
     """`unix:` addresses have one listener on which all accept."""
 

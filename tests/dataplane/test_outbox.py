@@ -116,6 +116,21 @@ def test_a_connection_that_ended_meanwhile_is_left_out() -> None:
     assert sent.deadline_s == sent.sent_s + sent.answer_s
 
 
+def test_what_ends_with_its_message_ends_behind_it() -> None:
+    """`then` calls once, after everything that waited has been sent."""
+    turn = Turn()
+    seen: list[list[bytes]] = []
+    turn.post(0, b"1")
+    turn.outbox.then(lambda: seen.append(list(turn.wires[0].got)))
+    turn.post(0, b"2")
+
+    turn.end()
+    turn.post(0, b"3")
+    turn.end()
+
+    assert seen == [[b"1", b"2"]]
+
+
 async def test_a_client_that_ends_with_its_answer_gets_it(stage: Stage) -> None:
     """A FIN in the turn in which the answer came destroys nothing."""
 
@@ -151,6 +166,31 @@ async def test_connections_that_close_as_they_are_taken_lose_nothing(
 
     assert set(statuses) == {200}
     assert service.word("stable", layout.C_REQUESTS + 200) == len(statuses)
+
+
+async def test_a_body_goes_along_to_the_next_connection(stage: Stage) -> None:
+    """Head and body leave together; given up unasked, they go elsewhere whole."""
+
+    async def script(call: Call) -> None:
+        size = int(call.request.get("content-length") or 0)
+        body = await call.reader.readexactly(size)
+        await call.reply(body, "Date: Sun, 22 Nov 2026 12:00:00 GMT")
+        asyncio.get_running_loop().call_later(0.001, call.writer.close)
+
+    async with ScriptedOrigin(script, eager=True) as origin:
+        await stage.serve({"stable": [origin]})
+        answers = []
+        async with dial(stage.port) as one, dial(stage.port) as other:
+            for number in range(40):
+                body = b"%d" % number * 1000
+                field = f"Content-Length: {len(body)}"
+                for wire in (one, other):
+                    await wire.send(get("/", field, method="PUT") + body)
+                for wire in (one, other):
+                    answer = await wire.answer()
+                    answers.append((answer.status, answer.body == body))
+
+    assert set(answers) == {(200, True)}
 
 
 async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
