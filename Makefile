@@ -21,7 +21,7 @@ LOCKER := uv==0.13.9
 LOCK_OPTIONS := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 # What must not break unseen: every branch of these is worth a test.
-PURE := proxy/errors.py proxy/model proxy/http1 proxy/routing proxy/analysis proxy/rollout
+PURE := proxy/errors.py proxy/model proxy/http1 proxy/routing proxy/parallel proxy/analysis proxy/rollout
 PURE_BRANCHES_MIN := 95
 
 # The path of a program in (1), installed as package (2) where that is possible.
