@@ -17,6 +17,9 @@ exists only where waiting does: connecting. Time-outs are found by one sweep.
 - ``worker``: the process: table, channel, listeners, sweep, drain;
 - ``bound``: the table tied to this worker's pools and slab words;
 - ``downstream``, ``exchange``, ``upstream``, ``pool``: the path above;
+- ``route``: which version a request goes to, and what it is evidence of;
+- ``upload``, ``answer``: a body's way up, an answer's way down;
+- ``retry``, ``expiry``: what follows a failure, and a passed deadline;
 - ``heads``: what is added to heads on the way through;
 - ``recorder``: counters, evidence, and the fail-fast trip;
 - ``mirror``: bounded copies to another version;

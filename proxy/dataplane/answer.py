@@ -33,6 +33,8 @@ INFORMATIONAL_MAX: Final = 16
 
 SWITCHING: Final = 101
 FINAL_STATUS_MIN: Final = 200
+UPGRADE_REQUIRED: Final = 426
+"""Says what to upgrade to (RFC 9110 section 15.5.22)."""
 NO_CONTENT: Final = 204
 """Never with a Content-Length (RFC 9110 section 8.6)."""
 CHUNKED: Final = b"Transfer-Encoding: chunked"
@@ -51,7 +53,7 @@ def head(exchange: "Exchange", data: bytes) -> None:
     while True:
         end = data.find(b"\r\n\r\n")
         if end < 0:
-            if len(data) > HEAD_BYTES_MAX:
+            if len(data) > HEAD_BYTES_MAX or data.count(b"\n") != data.count(b"\r\n"):
                 exchange.fail(Flag.UPE)
             else:
                 exchange.held = data
@@ -119,10 +121,10 @@ def _informational(exchange: "Exchange", response: Response, data: bytes) -> boo
     down = exchange.down
     assert down is not None
     if response.status == SWITCHING:
-        if not exchange.request.upgrade:
-            exchange.fail(Flag.UPE)
-        else:
+        if response.switches_to(exchange.request.upgrade):
             _switch(exchange, response, data)
+        else:
+            exchange.fail(Flag.UPE)
         return False
     exchange.informational += 1
     if exchange.informational > INFORMATIONAL_MAX:
@@ -146,8 +148,7 @@ def _switch(exchange: "Exchange", response: Response, data: bytes) -> None:
     exchange.service.answered(exchange, monotonic())
     exchange.tunnel = exchange.head_sent = True
     exchange.touch()
-    upgrade = b"Upgrade: " + (response.upgrade or exchange.request.upgrade)
-    fields = [b"Connection: Upgrade", upgrade]
+    fields = [b"Connection: Upgrade", b"Upgrade: " + response.upgrade]
     if exchange.service.service.response_headers:
         fields.append(exchange.version.header)
     down.write(response_head(response, fields) + data)
@@ -173,7 +174,9 @@ def _begin(exchange: "Exchange", response: Response, data: bytes) -> None:
     if not exchange.body_done or request.close:
         exchange.close_after = True
     if kind == BY_CHUNKS:
-        exchange.answer_reader = ChunkedReader(framed=request.minor > 0)
+        exchange.answer_reader = ChunkedReader(
+            framed=request.minor > 0, named=response.named
+        )
     if exchange.worker.draining or (kind >= BY_CHUNKS and not request.minor):
         exchange.close_after = True
     if response.watched is not None and exchange.version.revision_header:
@@ -227,6 +230,8 @@ def _head_for(exchange: "Exchange", response: Response, kind: int) -> bytes:
         lines = response.without(b"cache-control")
     if not response.has_date:
         added.append(b"Date: " + exchange.worker.date)
+    if response.status == UPGRADE_REQUIRED and response.upgrade:
+        added += (b"Connection: Upgrade", b"Upgrade: " + response.upgrade)
     if exchange.close_after:
         added.append(CLOSE)
     return response_head(response, added, lines)

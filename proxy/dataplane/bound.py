@@ -222,6 +222,7 @@ class BoundTable:
 
     __slots__ = (
         "_clients",
+        "_pseudonym",
         "only",
         "parser",
         "responses",
@@ -230,15 +231,17 @@ class BoundTable:
         "trusted",
     )
 
-    def __init__(self, table: RouteTable, live: "Live") -> None:
+    def __init__(self, table: RouteTable, live: "Live", pseudonym: bytes) -> None:
         self.table = table
         self.services = {service.name: live.bind(service) for service in table.services}
         only = table.only
         self.only = None if only is None else self.services[only.name]
+        self._pseudonym = pseudonym
         self.parser = RequestParser(
             table.watched,
             target_bytes_max=table.limits.target,
             fields_max=table.limits.fields,
+            pseudonym=pseudonym,
         )
         self.responses = ResponseParser(
             version.revision_header
@@ -263,7 +266,7 @@ class BoundTable:
         if known is None:
             encoded = address.encode()
             trusted = self._is_trusted(address)
-            known = encoded, trusted, heads.peer_fields(encoded)
+            known = encoded, trusted, heads.peer_fields(self._pseudonym, encoded)
             if len(self._clients) >= CLIENTS_MAX:
                 self._clients.clear()
             self._clients[address] = known

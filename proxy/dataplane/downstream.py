@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Final, cast
 from proxy.dataplane import replies, upload
 from proxy.dataplane.route import route
 from proxy.dataplane.upstream import WRITE_HIGH_BYTES, WRITE_LOW_BYTES, reset
+from proxy.http1.fields import TOKEN
 from proxy.http1.refusals import (
     BAD_FIELD,
+    BAD_LINE,
     LARGE_BODY,
     LARGE_HEAD,
+    LONG_METHOD,
     LONG_TARGET,
     SLOW_HEAD,
     Refusal,
 )
-from proxy.http1.request import Request
+from proxy.http1.request import METHOD_BYTES_MAX, Request
 from proxy.model.vocabulary import Rejection
 from proxy.telemetry.layout import R_REJECTED
 
@@ -38,6 +41,8 @@ LINGER_S: Final = 2.0
 CLOSE_S: Final = 5.0
 """A closing connection whose peer reads nothing for so long is cut."""
 _CR: Final = 0x0D
+LINE_OVERHEAD_BYTES: Final = METHOD_BYTES_MAX + len(b"  HTTP/1.1")
+"""What a request line holds besides its target."""
 LEADING_CRLF_MAX: Final = 2
 """Empty lines skipped before a request line (RFC 9112 section 2.2)."""
 
@@ -202,7 +207,7 @@ class Downstream(asyncio.BufferedProtocol):
                 return
             request = worker.table.parser.parse(data[:end])
             if isinstance(request, Refusal):
-                self.refuse(request)
+                self.refuse(request, head_only=data.startswith(b"HEAD "))
                 return
             self._begin(request, data[end + 4 :])
             if self.exchange is not None or self.closing:
@@ -217,14 +222,21 @@ class Downstream(asyncio.BufferedProtocol):
 
     def _partial(self, data: bytes, end: int, head_bytes_max: int) -> None:
         """Wait for the rest of a head, for a bounded time and size."""
-        line_end = data.find(b"\r\n")
-        limits = self.worker.table.table.limits
-        if line_end < 0 and len(data) > limits.target + 64:
+        line_bytes = data.find(b"\r\n")
+        if line_bytes < 0:
+            line_bytes = len(data)
+        method, space, _ = data[: METHOD_BYTES_MAX + 1].partition(b" ")
+        target_bytes_max = self.worker.table.table.limits.target
+        if method.translate(None, TOKEN).strip(b"\r") or not method:
+            self.refuse(BAD_LINE)
+        elif not space and len(method) > METHOD_BYTES_MAX:
+            self.refuse(LONG_METHOD)
+        elif line_bytes > target_bytes_max + LINE_OVERHEAD_BYTES:
             self.refuse(LONG_TARGET)
         elif end > head_bytes_max or len(data) > head_bytes_max:
-            self.refuse(LARGE_HEAD)
+            self.refuse(LARGE_HEAD, head_only=method == b"HEAD")
         elif data.count(b"\n") != data.count(b"\r\n"):
-            self.refuse(BAD_FIELD)
+            self.refuse(BAD_FIELD, head_only=method == b"HEAD")
         else:
             if not self.pending:
                 self._hurry(self.worker.head_s)
@@ -323,12 +335,20 @@ class Downstream(asyncio.BufferedProtocol):
         )
         self.exchange_done(close=close, lingering=close)
 
-    def refuse(self, refusal: Refusal) -> None:
+    def refuse(self, refusal: Refusal, *, head_only: bool = False) -> None:
         """Answer a request that is not forwarded, and end the connection."""
-        self.worker.words[R_REJECTED + refusal.rejection] += 1
+        if refusal.rejection is not None:
+            self.worker.words[R_REJECTED + refusal.rejection] += 1
         self.pending = b""
         self.exchange = None
-        self.reply(refusal.status, refusal.reason, refusal.detail, close=True)
+        self.reply(
+            refusal.status,
+            refusal.reason,
+            refusal.detail,
+            close=True,
+            head_only=head_only,
+            fields=refusal.fields,
+        )
 
     def exchange_done(self, *, close: bool, lingering: bool = False) -> None:
         """Go on to the next request, or end the connection."""
@@ -378,7 +398,7 @@ class Downstream(asyncio.BufferedProtocol):
         if self.closing:
             self._cut()
         elif self.pending:
-            self.refuse(SLOW_HEAD)
+            self.refuse(SLOW_HEAD, head_only=self.pending.startswith(b"HEAD "))
         elif self.exchange is None:
             self.close()
 
@@ -420,7 +440,9 @@ class Downstream(asyncio.BufferedProtocol):
         if self.transport is None:
             return
         unsent = self.transport.get_write_buffer_size()
-        if unsent and unsent != self._unsent:
+        if not unsent:
+            self.transport.abort()  # all was sent: an ordinary end, no reset
+        elif unsent != self._unsent:
             self._unsent = unsent
             self._hurry(CLOSE_S)
         else:

@@ -102,7 +102,9 @@ class Exchange:
         self.version = service.versions[0]
         self.answer_s = service.first_byte_s
         self.body_left = max(request.length, 0)
-        self.body_reader = ChunkedReader(framed=True) if request.chunked else None
+        self.body_reader = (
+            ChunkedReader(framed=True, named=request.named) if request.chunked else None
+        )
         self.body_done = not request.chunked and request.length <= 0
         self.route = 0
         self.epoch = 0
@@ -211,10 +213,11 @@ class Exchange:
         self.upstream = upstream
         upstream.leg = self
         data = self._head(pool)
-        if self.body_bytes:
-            data += (self.early if self.attempts == 1 else self.replay) or b""
-            self.early = b""
+        kept = self.early if self.attempts == 1 else self.replay
+        if kept:
+            data += kept
         if self.body_done:
+            # What was early stays: another connection may have to be asked.
             outbox = self.worker.outbox
             upstream.turn = outbox.turn
             outbox.post(transport, data, self if self.attempts == 1 else None)
@@ -222,7 +225,8 @@ class Exchange:
                 self.sent()
         else:
             transport.write(data)
-            self.deadline_s = expiry.idle_s(self)
+            self.early = b""
+            self.touch()
 
     def _head(self, pool: Pool) -> bytes:
         request = self.request

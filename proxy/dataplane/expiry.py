@@ -28,12 +28,6 @@ def first_byte_s(exchange: "Exchange") -> float:
     return (exchange.sent_s or exchange.started_s) + limit_s
 
 
-def idle_s(exchange: "Exchange") -> float:
-    """Return until when the next bytes must have moved."""
-    limit_s = exchange.service.timeouts.stream_idle
-    return NEVER if limit_s is None else exchange.worker.now_s + limit_s
-
-
 def out_of_time(exchange: "Exchange") -> None:
     """Act on the passed limit of the whole request: not the version's fault."""
     down = exchange.down

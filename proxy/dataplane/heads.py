@@ -9,15 +9,13 @@ import ipaddress
 import random
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final, Protocol
+from zlib import crc32
 
 from proxy.http1.request import Request
 from proxy.routing.table import UnitSource
 
 if TYPE_CHECKING:
     from proxy.dataplane.downstream import Downstream
-
-VIA: Final = b"\r\nVia: 1.1 headgate"
-"""RFC 9110 section 7.6.3; a pseudonym, so that no host name leaks."""
 
 FORWARDED_BYTES_MAX: Final = 2048
 """A longer X-Forwarded-For of a trusted peer is cut off at its old end."""
@@ -30,41 +28,72 @@ class Ids(Protocol):
     trace_prefix: bytes
 
 
-def peer_fields(address: bytes) -> bytes:
+def pseudonym(tree: str) -> bytes:
+    """
+    Return our name in Via (RFC 9110 section 7.6.3) for one tree of processes.
+
+    It differs between trees, so that one Headgate behind another is no loop;
+    it tells no host name.
+    """
+    return b"headgate-%08x" % crc32(tree.encode())
+
+
+def peer_fields(name: bytes, address: bytes) -> bytes:
     """Return what every request of one untrusted client gains; its host follows."""
     return (
-        b"%b\r\nX-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: "
-        % (VIA, address)
+        b"\r\nVia: 1.1 %b\r\nX-Forwarded-For: %b"
+        b"\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: " % (name, address)
     )
 
 
 def forwarding_fields(request: Request, down: "Downstream") -> bytes:
     """Return Via and the X-Forwarded-* of a request; its host is known."""
     if down.trusted:
-        return trusted_fields(request, down.address)
+        return trusted_fields(request, down.worker.pseudonym, down.address)
     return down.peer_fields + request.host
 
 
-def trusted_fields(request: Request, address: bytes) -> bytes:
-    """Return the same behind a trusted proxy, whose fields are continued."""
-    received = dict.fromkeys((b"x-forwarded-proto", b"x-forwarded-host"), b"")
+def trusted_fields(request: Request, name: bytes, address: bytes) -> bytes:
+    """
+    Return the same behind a trusted proxy, whose fields are continued.
+
+    Forwarded (RFC 7239) and X-Forwarded-Port go on only where they came.
+    """
+    received: dict[bytes, bytes] = {}
     chain: list[bytes] = []
-    for name, value in request.forwarded:
-        if name == b"x-forwarded-for":
+    hops: list[bytes] = []
+    for field, value in request.forwarded:
+        if field == b"x-forwarded-for":
             chain.append(value)
-        elif name in received:
-            received[name] = value
+        elif field == b"forwarded":
+            hops.append(value)
+        else:
+            received[field] = value
     chain.append(address)
     out = [
-        VIA,
+        b"\r\nVia: 1.1 ",
+        name,
         b"\r\nX-Forwarded-For: ",
-        b", ".join(chain)[-FORWARDED_BYTES_MAX:],
+        _newest(b", ".join(chain)),
         b"\r\nX-Forwarded-Proto: ",
-        received[b"x-forwarded-proto"] or b"http",
+        received.get(b"x-forwarded-proto") or b"http",
         b"\r\nX-Forwarded-Host: ",
-        received[b"x-forwarded-host"] or request.host,
+        received.get(b"x-forwarded-host") or request.host,
     ]
+    if b"x-forwarded-port" in received:
+        out += (b"\r\nX-Forwarded-Port: ", received[b"x-forwarded-port"])
+    if hops:
+        node = b'"[%b]"' % address if b":" in address else address
+        hops.append(b"for=%b;proto=http" % node)
+        out += (b"\r\nForwarded: ", _newest(b", ".join(hops)))
     return b"".join(out)
+
+
+def _newest(chain: bytes) -> bytes:
+    """Return a comma-separated chain, or as much of its new end as is allowed."""
+    if len(chain) <= FORWARDED_BYTES_MAX:
+        return chain
+    return chain[-FORWARDED_BYTES_MAX:].partition(b",")[2].lstrip(b" \t")
 
 
 def client_address(request: Request, address: bytes) -> bytes:

@@ -38,19 +38,25 @@ def problem(
     fields: tuple[bytes, ...] = (),
     date: bytes = b"",
 ) -> bytes:
-    """Return a whole response; ``fields`` are further field lines."""
-    body = json.dumps(
-        {
-            "type": "about:blank",
-            "title": HTTPStatus(status).phrase,
-            "status": status,
-            "detail": detail,
-            "reason": reason,
-        }
-    ).encode()
-    lines = [
-        STATUS_LINES[status],
-        b"Content-Type: application/problem+json",
+    """
+    Return a whole response; ``fields`` are further field lines.
+
+    A success (of OPTIONS, the one request answered here) has no problem to tell.
+    """
+    body = b""
+    lines = [STATUS_LINES[status]]
+    if status >= HTTPStatus.BAD_REQUEST:
+        lines.append(b"Content-Type: application/problem+json")
+        body = json.dumps(
+            {
+                "type": "about:blank",
+                "title": HTTPStatus(status).phrase,
+                "status": status,
+                "detail": detail,
+                "reason": reason,
+            }
+        ).encode()
+    lines += [
         b"Content-Length: %d" % len(body),
         b"Date: " + date,
         b"x-headgate-reason: " + reason.encode(),

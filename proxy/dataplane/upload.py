@@ -9,7 +9,7 @@ never as a gateway error).
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from proxy.dataplane import expiry, recorder, retry
+from proxy.dataplane import recorder, retry
 from proxy.http1.refusals import BAD_CHUNK, LARGE_BODY, Refusal
 from proxy.model.vocabulary import Flag
 
@@ -60,7 +60,7 @@ def _forward(exchange: "Exchange", out: bytes) -> None:
         if exchange.body_done:
             exchange.sent()
         else:
-            exchange.deadline_s = expiry.idle_s(exchange)
+            exchange.touch()
     if exchange.body_done and exchange.mirrored is not None:
         exchange.mirrored.body_complete(exchange.replay, exchange.body_bytes)
 
@@ -76,4 +76,4 @@ def refuse(exchange: "Exchange", refusal: Refusal) -> None:
         if exchange.head_sent:
             down.reset()
         else:
-            down.refuse(refusal)
+            down.refuse(refusal, head_only=exchange.request.method == b"HEAD")

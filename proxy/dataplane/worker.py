@@ -85,6 +85,8 @@ class Worker:
         self.live = Live(self._new_pool)
         self.table: BoundTable
         self.metrics_address: str = launch["metrics_address"]
+        # The address is the tree's own, the same in all of its workers.
+        self.pseudonym = heads.pseudonym(self.metrics_address)
         self._tables: list[BoundTable] = []
         self._log_fd = without_waiting(sys.stdout.fileno())
         self._launch = launch
@@ -196,7 +198,7 @@ class Worker:
 
     def _swap(self, table: RouteTable) -> None:
         """Make a table the one that new requests use."""
-        self.table = BoundTable(table, self.live)
+        self.table = BoundTable(table, self.live, self.pseudonym)
         self._tables.append(self.table)
         for pool in self.live.forget(table):
             pool.close()

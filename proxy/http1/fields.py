@@ -98,8 +98,12 @@ HOP_BY_HOP: Final = frozenset(
 )
 """RFC 9110 section 7.6.1: never forwarded as received."""
 
+HTTP_PREFIXES: Final = (b"h2", b"h3", b"http")
+"""Upgrades to HTTP itself would be a way around all that is checked here."""
+
 NOT_IN_TRAILERS: Final = HOP_BY_HOP | frozenset(
     {
+        b"age",
         b"authorization",
         b"cache-control",
         b"content-encoding",
@@ -107,19 +111,47 @@ NOT_IN_TRAILERS: Final = HOP_BY_HOP | frozenset(
         b"content-range",
         b"content-type",
         b"cookie",
+        b"date",
         b"expect",
+        b"expires",
+        b"forwarded",
         b"host",
+        b"if-match",
+        b"if-modified-since",
+        b"if-none-match",
+        b"if-range",
+        b"if-unmodified-since",
+        b"location",
         b"max-forwards",
         b"pragma",
         b"proxy-authenticate",
         b"proxy-authorization",
         b"range",
+        b"retry-after",
         b"set-cookie",
+        b"traceparent",
+        b"tracestate",
         b"trailer",
+        b"vary",
+        b"via",
         b"www-authenticate",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-proto",
+        b"x-request-id",
     }
 )
-"""RFC 9110 section 6.5.1: framing, routing, authentication, content, control."""
+"""
+RFC 9110 section 6.5.1: framing, routing, authentication, content, control, and
+what says who asked: a recipient that merges trailers would take it for ours.
+"""
+
+
+def allowed_trailer(name: bytes) -> bool:
+    """Whether a lower-case name, and its twin, may stand in a trailer section."""
+    name = name.replace(b"_", b"-")
+    return name not in NOT_IN_TRAILERS and not name.startswith(b"x-headgate-")
 
 
 def split_line(line: bytes) -> tuple[bytes, bytes] | None:
@@ -159,6 +191,12 @@ def tokens(value: bytes) -> tuple[bytes, ...]:
     """Return the lower-case, non-empty elements of a comma-separated list."""
     parts = (part.strip(WHITESPACE).lower() for part in value.split(b","))
     return tuple(part for part in parts if part)
+
+
+def upgrades(value: bytes) -> tuple[bytes, ...]:
+    """Return the protocols of an Upgrade value that are no version of HTTP."""
+    names = tokens(value)
+    return tuple(name for name in names if not name.startswith(HTTP_PREFIXES))
 
 
 def cookie_value(cookies: bytes, name: bytes) -> bytes | None:

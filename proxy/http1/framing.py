@@ -27,7 +27,13 @@ SIZE_DIGITS_MAX: Final = 16
 CHUNK_BYTES_MAX: Final = 2**62
 """A larger chunk would overflow what origins count with."""
 
-_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;([\t\x20-\x7e\x80-\xff]*))?")
+_SIZE: Final = re.compile(
+    rb"([0-9A-Fa-f]{1,16})"
+    rb"((?:[ \t]*+;[ \t]*+[!#$%&'*+.^_`|~0-9A-Za-z-]++"  # ; name
+    rb"(?:[ \t]*+=[ \t]*+(?:[!#$%&'*+.^_`|~0-9A-Za-z-]++"  # = token
+    rb'|"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*+"))?)*+)'
+)
+"""A chunk size and its extensions; what was taken is never tried otherwise."""
 
 _AT_SIZE: Final = 0
 _IN_DATA: Final = 1
@@ -40,6 +46,8 @@ class ChunkedReader:
     """
     Follows one chunked body.
 
+    ``named`` are trailer fields that a Connection option took away.
+
     ``feed`` takes bytes as they arrive and returns what to send on: chunks
     without extensions if ``framed``, else their data alone. After the body's
     end ``done`` is true and ``rest`` holds the bytes behind it.
@@ -49,6 +57,7 @@ class ChunkedReader:
         "_extension_bytes",
         "_framed",
         "_held",
+        "_named",
         "_remaining",
         "_state",
         "_trailer_bytes",
@@ -57,8 +66,9 @@ class ChunkedReader:
         "rest",
     )
 
-    def __init__(self, *, framed: bool) -> None:
+    def __init__(self, *, framed: bool, named: frozenset[bytes] = frozenset()) -> None:
         self._framed = framed
+        self._named = named
         self._state = _AT_SIZE
         self._held = b""
         self._remaining = 0
@@ -158,7 +168,7 @@ class ChunkedReader:
         if self._remaining > CHUNK_BYTES_MAX:
             return None
         self._state = _IN_DATA if self._remaining else _IN_TRAILER
-        if match[2] is not None:
+        if match[2]:
             self._extension_bytes += len(line)
             if self._extension_bytes > EXTENSION_BYTES_MAX:
                 return None
@@ -180,7 +190,7 @@ class ChunkedReader:
         field = fields.split_line(data[start:end])
         if field is None or self._trailer_bytes > TRAILER_BYTES_MAX:
             return _MALFORMED
-        if field[0] not in fields.NOT_IN_TRAILERS:
+        if fields.allowed_trailer(field[0]) and field[0] not in self._named:
             self._trailers.append(data[start:end])
         return clean_from if clean_from < 0 else end + 2
 

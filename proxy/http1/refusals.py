@@ -7,18 +7,29 @@ the connection where time and size run out.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from proxy.model.vocabulary import Rejection
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A request that is not forwarded: status, machine-readable reason, text."""
+    """
+    A request that is not forwarded: status, machine-readable reason, text.
+
+    ``rejection`` says what it counts as; None where nothing was wrong.
+    ``fields`` are further field lines of the answer.
+    """
 
     status: int
-    rejection: Rejection
+    rejection: Rejection | None
     reason: str
     detail: str
+    fields: tuple[bytes, ...] = ()
+
+
+ALLOW: Final = b"Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"
+"""RFC 9110 section 15.5.6: what a 405 must say. Others pass too, unlisted."""
 
 
 def _bad(reason: str, detail: str) -> Refusal:
@@ -42,9 +53,21 @@ UNKNOWN_CODING = Refusal(
 LONG_METHOD = Refusal(
     501, Rejection.NOT_IMPLEMENTED, "method_too_long", "the method is too long"
 )
+BAD_MAX_FORWARDS = _bad("bad_max_forwards", "the Max-Forwards field is invalid")
 METHOD_NOT_ALLOWED = Refusal(
-    405, Rejection.METHOD, "method_not_allowed", "TRACE and CONNECT are not allowed"
+    405,
+    Rejection.METHOD,
+    "method_not_allowed",
+    "TRACE and CONNECT are not allowed",
+    (ALLOW,),
 )
+LOOP = Refusal(
+    508, Rejection.LOOP, "loop_detected", "the request has passed here before"
+)
+ANSWERED_HERE = Refusal(
+    200, None, "max_forwards", "Max-Forwards ends the request's way here", (ALLOW,)
+)
+"""OPTIONS that may not go further (RFC 9110 section 7.6.2)."""
 BAD_VERSION = Refusal(
     505, Rejection.VERSION, "unsupported_version", "only HTTP/1.x is supported"
 )

@@ -10,25 +10,22 @@ from collections.abc import Iterable
 from itertools import compress, repeat
 from typing import Final
 
-from proxy.http1 import fields
+from proxy.http1 import fields, steering
 from proxy.http1.fields import CLEAN_TARGET, CLEAN_VALUE, TOKEN, WHITESPACE
 from proxy.http1.refusals import (
-    BAD_EXPECTATION,
     BAD_FIELD,
-    BAD_FRAMING,
     BAD_HOST,
-    BAD_LENGTH,
     BAD_LINE,
     BAD_TARGET,
-    BAD_UPGRADE,
     BAD_VERSION,
     LONG_METHOD,
     LONG_TARGET,
+    LOOP,
     MANY_FIELDS,
     METHOD_NOT_ALLOWED,
-    UNKNOWN_CODING,
     Refusal,
 )
+from proxy.http1.steering import CONNECTION, DROP, HOST, PASS, VIA, WATCH, Line
 
 CRLF: Final = b"\r\n"
 HEADS_MAX: Final = 256
@@ -39,49 +36,10 @@ METHOD_BYTES_MAX: Final = 32
 """A longer method is refused with 501 (RFC 9112 section 3)."""
 
 
-# Kinds of lines; PASS is forwarded and of no further interest.
-PASS: Final = 0
-_HOST: Final = 1
-_LENGTH: Final = 2
-_CODING: Final = 3
-_CONNECTION: Final = 4
-_DROP: Final = 5
-_TE: Final = 6
-_UPGRADE: Final = 7
-_EXPECT: Final = 8
-_FORWARDED: Final = 9
-_WATCH: Final = 10
-
-_KINDS: Final = {
-    b"host": _HOST,
-    b"content-length": _LENGTH,
-    b"transfer-encoding": _CODING,
-    b"connection": _CONNECTION,
-    b"keep-alive": _DROP,
-    b"proxy-connection": _DROP,
-    b"http2-settings": _DROP,
-    b"te": _TE,
-    b"upgrade": _UPGRADE,
-    b"expect": _EXPECT,
-    b"x-forwarded-for": _FORWARDED,
-    b"x-forwarded-proto": _FORWARDED,
-    b"x-forwarded-host": _FORWARDED,
-    b"x-forwarded-port": _FORWARDED,
-    b"forwarded": _FORWARDED,
-}
-
 WATCHED_ALWAYS: Final = frozenset(
-    {b"x-request-id", b"traceparent", b"via", b"x-headgate-mirror", b"range"}
+    {b"x-request-id", b"traceparent", b"x-headgate-mirror", b"range"}
 )
 """Fields the data plane itself reads, beside those a table names."""
-
-PROTECTED: Final = frozenset(
-    {b"authorization", b"cookie", b"date", b"accept", b"origin", b"max-forwards"}
-)
-"""A Connection option never removes these, nor watched or framing fields."""
-
-LOOK_ALIKES: Final = frozenset({b"content_length", b"transfer_encoding"})
-"""Names that some origins fold into framing fields: refused."""
 
 COMMON_METHODS: Final = frozenset(
     {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"}
@@ -92,11 +50,6 @@ REFUSED_METHODS: Final = frozenset({b"TRACE", b"CONNECT"})
 
 _VERSION: Final = re.compile(rb"HTTP/([0-9])\.([0-9])")
 _ABSOLUTE: Final = re.compile(rb"[Hh][Tt][Tt][Pp]://([^/?#]+)")
-_CODINGS: Final = re.compile(rb"(?:x-)?(?:gzip|compress)|deflate|br|zstd")
-_OPTIONS: Final = frozenset({b"close", b"keep-alive", b"upgrade"})
-
-Line = tuple[int, bytes, bytes]
-"""Kind, lower-case name (of Host: the host name, empty if invalid), value."""
 
 Name = tuple[int, bytes, bool]
 """Kind, lower-case name, and whether lines of that name are remembered."""
@@ -111,6 +64,8 @@ _UNKNOWNS: Final = repeat(UNKNOWN)
 
 _SLASH: Final = 0x2F
 
+NONE_NAMED: Final[frozenset[bytes]] = frozenset()
+
 
 class Request:
     """
@@ -122,7 +77,8 @@ class Request:
     X-Forwarded-* and Forwarded fields as received; ``length`` is -1 without
     Content-Length; ``minor`` is the client's HTTP/1 minor version; ``plain``
     that the answer's framing depends on the answer alone: HTTP/1.1, not HEAD,
-    no upgrade, and the connection stays. ``start`` is the request line and the
+    no upgrade, and the connection stays. ``named`` are the fields that Connection
+    takes away, from trailers too. ``start`` is the request line and the
     lines as they go to the origin, once made. A request may be shared by all
     that have the same head: nothing changes it after it was returned.
     """
@@ -138,6 +94,7 @@ class Request:
         "lines",
         "method",
         "minor",
+        "named",
         "plain",
         "start",
         "target",
@@ -162,6 +119,7 @@ class Request:
         self.upgrade = b""
         self.expect_continue = False
         self.te_trailers = False
+        self.named = NONE_NAMED
         self.forwarded: tuple[tuple[bytes, bytes], ...] = ()
 
     def with_host(self, host: bytes) -> "Request":
@@ -190,7 +148,8 @@ class RequestParser:
     Parses request heads for one route table.
 
     ``watched`` are the lower-case names of the fields that the table reads;
-    ``target_bytes_max`` and ``fields_max`` are limits (414, 431).
+    ``target_bytes_max`` and ``fields_max`` are limits (414, 431); ``pseudonym``
+    is our own name in Via: who comes with it has been here before.
     """
 
     __slots__ = (
@@ -199,17 +158,24 @@ class RequestParser:
         "_kinds",
         "_last",
         "_names",
+        "_pseudonym",
         "_seen",
         "_target_bytes_max",
     )
 
     def __init__(
-        self, watched: Iterable[bytes], *, target_bytes_max: int, fields_max: int
+        self,
+        watched: Iterable[bytes],
+        *,
+        target_bytes_max: int,
+        fields_max: int,
+        pseudonym: bytes = b"",
     ) -> None:
-        self._kinds = dict.fromkeys(WATCHED_ALWAYS | frozenset(watched), _WATCH)
-        self._kinds.update(_KINDS)
+        self._kinds = dict.fromkeys(WATCHED_ALWAYS | frozenset(watched), WATCH)
+        self._kinds.update(steering.KINDS)
         self._target_bytes_max = target_bytes_max
         self._fields_max = fields_max
+        self._pseudonym = pseudonym
         self._seen: dict[bytes, Line | tuple[()]] = {}
         self._names: dict[bytes, Name] = {}
         self._heads: dict[bytes, Request] = {}
@@ -255,21 +221,24 @@ class RequestParser:
             if not known:  # PASSING
                 continue
             kind = known[0]
-            if kind == _WATCH:
+            if kind == WATCH:
                 request.watched.setdefault(known[1], known[2])
-            elif kind == _HOST:
+            elif kind == HOST:
                 if request.hostname or not known[1]:
                     return BAD_HOST
                 request.hostname = known[1]
                 request.host = known[2]
+            elif kind == VIA:
+                if self._pseudonym and self._pseudonym in known[2]:
+                    return LOOP
             else:
                 removed.append(line)
-                if kind != _DROP:
+                if kind != DROP:
                     special.append(known)
         for line in removed:
             lines.remove(line)
         if special:
-            refusal = _apply(request, special, self._kinds)
+            refusal = steering.apply(request, special, self._kinds)
             if refusal is not None:
                 return refusal
         if request.hostname and request.target[0] == _SLASH:
@@ -323,19 +292,23 @@ class RequestParser:
 
     def _known(self, kind: int, name: bytes, value: bytes) -> Line:
         """Return what a line of interest means."""
-        if kind == _HOST:
+        if kind == HOST:
             return kind, fields.valid_host(value) or b"", value
-        if kind == _CONNECTION and value.lower() == b"keep-alive":
-            return _DROP, name, value
+        if kind == CONNECTION and value.lower() == b"keep-alive":
+            return DROP, name, value
         return kind, name, value
 
     def _learn_name(self, name: bytes) -> Name | None:
         """Check a field name; None if it is illegal or made to be mistaken."""
         lower = name.lower()
-        if not name or name.translate(None, TOKEN) or lower in LOOK_ALIKES:
+        if not name or name.translate(None, TOKEN):
             return None
-        kind = self._kinds.get(lower, PASS)
-        facts = (kind, lower, kind != _WATCH and lower not in fields.CHANGING)
+        kind: int | None = self._kinds.get(lower, PASS)
+        if b"_" in lower and kind == PASS:
+            kind = steering.look_alike(lower, self._kinds)
+        if kind is None:
+            return None
+        facts = (kind, lower, kind != WATCH and lower not in fields.CHANGING)
         if len(name) <= fields.NAME_BYTES_MAX:
             if len(self._names) >= fields.NAMES_MAX:
                 self._names.clear()
@@ -373,89 +346,8 @@ def target_agrees(request: Request) -> bool:
         request.lines.append(b"Host: " + authority)
     request.host, request.hostname = authority, hostname
     rest = request.target[match.end() :]
-    request.target = rest if rest[:1] == b"/" else b"/" + rest
+    if not rest and request.method == b"OPTIONS":
+        request.target = b"*"  # RFC 9112 section 3.2.4: asked of the whole server
+    else:
+        request.target = rest if rest[:1] == b"/" else b"/" + rest
     return True
-
-
-def _apply(
-    request: Request, special: list[Line], kinds: dict[bytes, int]
-) -> Refusal | None:
-    """Apply the lines that frame or steer the message; None if all is well."""
-    codings: list[bytes] = []
-    options: list[bytes] = []
-    upgrades: list[bytes] = []
-    for kind, name, value in special:
-        if kind == _LENGTH:
-            length = fields.content_length(value)
-            if length is None or request.length >= 0:
-                return BAD_LENGTH
-            request.length = length
-        elif kind == _CODING:
-            codings.append(value)
-        elif kind == _CONNECTION:
-            options.extend(fields.tokens(value))
-        elif kind == _UPGRADE:
-            upgrades.append(value)
-        elif kind == _TE:
-            request.te_trailers |= b"trailers" in fields.tokens(value)
-        elif kind == _FORWARDED:
-            request.forwarded += ((name, value),)
-        elif kind == _EXPECT:
-            if value.lower() != b"100-continue":
-                return BAD_EXPECTATION
-            request.expect_continue = request.minor > 0
-    if codings:
-        refusal = _transfer_coding(request, b",".join(codings))
-        if refusal is not None:
-            return refusal
-    if options:
-        _connection(request, options, kinds)
-    if upgrades and b"upgrade" in options and request.minor:
-        return _upgrade(request, b",".join(upgrades))
-    return None
-
-
-def _transfer_coding(request: Request, value: bytes) -> Refusal | None:
-    """RFC 9112 sections 6.1 and 6.3: exactly ``chunked``, never with a length."""
-    if request.minor == 0 or request.length >= 0:
-        return BAD_FRAMING
-    codings = [part.strip(fields.WHITESPACE).lower() for part in value.split(b",")]
-    if codings[-1] != b"chunked" or codings.count(b"chunked") > 1:
-        return BAD_FRAMING
-    if len(codings) > 1:
-        known = all(_CODINGS.fullmatch(coding) for coding in codings[:-1])
-        return UNKNOWN_CODING if known else BAD_FRAMING
-    request.chunked = True
-    return None
-
-
-def _connection(
-    request: Request, options: list[bytes], kinds: dict[bytes, int]
-) -> None:
-    """Apply Connection: close, and remove the fields it names (RFC 9110 7.6.1)."""
-    if b"close" in options:
-        request.close = True
-        request.plain = False
-    named = {
-        option
-        for option in options
-        if option not in kinds and option not in PROTECTED and option not in _OPTIONS
-    }
-    if named:
-        request.lines = [
-            line
-            for line in request.lines
-            if line.partition(b":")[0].lower() not in named
-        ]
-
-
-def _upgrade(request: Request, value: bytes) -> Refusal | None:
-    """Keep the protocols that may be upgraded to; h2c is never one of them."""
-    wanted = [name for name in fields.tokens(value) if not name.startswith(b"h2")]
-    if not wanted:
-        return None
-    if request.has_body:
-        return BAD_UPGRADE
-    request.upgrade = b", ".join(wanted)
-    request.plain = False
-    return None

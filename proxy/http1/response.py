@@ -69,8 +69,12 @@ UNTIL_CLOSE: Final = 3
 _STATUS_LINE: Final = re.compile(
     rb"HTTP/1\.([0-9]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?"
 )
+_BARE_BYTES: Final = len(b"HTTP/1.1 200")
+"""A status line without even the space that must end it (RFC 9112 section 4)."""
 _TIMEOUT: Final = re.compile(rb"timeout *= *([0-9]{1,6})(?![0-9])")
 _FOLD: Final = re.compile(rb"\r\n[ \t]+")
+_FOLDED_FIRST: Final = re.compile(rb"[^\r\n]*\r\n[ \t]")
+"""White space behind the status line: never a field's (RFC 9112 section 2.2)."""
 _SPACE_BEFORE_COLON: Final = re.compile(rb"(\r\n[^ \t\r\n:]+)[ \t]+:")
 
 Line = tuple[int, bytes, bytes]
@@ -86,7 +90,8 @@ class Response:
     ``status_line`` starts with ``HTTP/1.1``; ``lines`` are the field lines to
     forward, without hop-by-hop and framing fields; ``length`` is -1 without
     Content-Length; ``keepalive_s`` is the origin's ``Keep-Alive: timeout``
-    or -1; ``watched`` is the value of a watched field or None. A response is
+    or -1; ``watched`` is the value of a watched field or None; ``named`` are the
+    fields that Connection takes away, from trailers too. A response is
     shared by all answers with the same head, so nothing changes it after it was
     returned; ``rendered`` keeps finished heads made from it. ``plain`` marks the
     usual one: no error, a dated body of known length, on a connection that stays.
@@ -99,6 +104,7 @@ class Response:
         "keepalive_s",
         "length",
         "lines",
+        "named",
         "plain",
         "rendered",
         "status",
@@ -118,6 +124,7 @@ class Response:
         self.has_date = False
         self.stream = status == SWITCHING
         self.upgrade = b""
+        self.named: frozenset[bytes] = frozenset()
         self.keepalive_s = -1
         self.watched: bytes | None = None
         self.rendered: dict[object, bytes] = {}
@@ -132,6 +139,11 @@ class Response:
         if self.length >= 0:
             return BY_LENGTH if self.length else NO_BODY
         return UNTIL_CLOSE
+
+    def switches_to(self, wanted: bytes) -> bool:
+        """Whether a 101 names what was ``wanted`` (RFC 9110 section 7.8)."""
+        named = fields.tokens(self.upgrade)
+        return bool(named) and set(named) <= set(fields.tokens(wanted))
 
     def without(self, name: bytes) -> list[bytes]:
         """Return the lines but for the field with the lower-case ``name``."""
@@ -199,7 +211,7 @@ class ResponseParser:
                     special.append(known)
         for line in removed:
             lines.remove(line)
-        if special and not _apply(response, special):
+        if special and not _apply(response, special, old=close):
             return None
         if not unique:
             self._remember(head, response)
@@ -222,7 +234,8 @@ class ResponseParser:
         match = _STATUS_LINE.fullmatch(line)
         if match is None:
             return None
-        known = (b"HTTP/1.1" + line[8:], int(match[2]), match[1] == b"0")
+        ending = line[8:] if len(line) > _BARE_BYTES else line[8:] + b" "
+        known = (b"HTTP/1.1" + ending, int(match[2]), match[1] == b"0")
         if len(self._status_lines) >= STATUS_LINES_MAX:
             self._status_lines.clear()
         self._status_lines[line] = known
@@ -251,10 +264,12 @@ _FORWARDED: Final = frozenset({_CONTENT_TYPE, _WATCH, _CACHE})
 
 
 def _repair(head: bytes) -> bytes:
+    if _FOLDED_FIRST.match(head):
+        return head
     return _SPACE_BEFORE_COLON.sub(rb"\1:", _FOLD.sub(b" ", head))
 
 
-def _apply(response: Response, special: list[Line]) -> bool:
+def _apply(response: Response, special: list[Line], *, old: bool) -> bool:
     """Apply the lines that frame or steer; False if the framing is invalid."""
     for kind, _, value in special:
         if kind == _CODING:
@@ -270,18 +285,21 @@ def _apply(response: Response, special: list[Line]) -> bool:
         elif kind == _CONTENT_TYPE:
             response.stream = value[:17].lower() == b"text/event-stream"
         elif kind == _UPGRADE:
-            response.upgrade = value
+            response.upgrade = b", ".join(fields.upgrades(value))
         elif kind == _WATCH:
             response.watched = value
     if response.chunked and response.length >= 0:
         response.length = -1
         response.close = True  # RFC 9112 section 6.3: not to be reused
-    return True
+    return not (response.chunked and old)  # RFC 9112 section 6.1: faulty in 1.0
 
 
 def _connection(response: Response, options: tuple[bytes, ...]) -> None:
     if b"close" in options:
         response.close = True
-    for option in options:
-        if option not in _KINDS and option not in PROTECTED:
-            response.lines = response.without(option)
+    named = frozenset(
+        option for option in options if option not in _KINDS and option not in PROTECTED
+    )
+    response.named |= named
+    for option in named:
+        response.lines = response.without(option)

@@ -37,7 +37,7 @@ def test_a_trusted_peers_chain_is_continued() -> None:
         b"X-Forwarded-Host: shop.example",
     )
 
-    fields = heads.trusted_fields(request, b"10.0.0.1").split(b"\r\n")
+    fields = heads.trusted_fields(request, b"name", b"10.0.0.1").split(b"\r\n")
 
     assert b"X-Forwarded-For: 203.0.113.7, 10.0.0.1" in fields
     assert b"X-Forwarded-Proto: https" in fields
@@ -48,7 +48,7 @@ def test_an_endless_chain_is_cut_at_its_old_end() -> None:
     """What is sent on is bounded, and the nearest hops stay."""
     request = parsed(b"X-Forwarded-For: " + b"203.0.113.7, " * 500 + b"198.51.100.1")
 
-    fields = heads.trusted_fields(request, b"10.0.0.1")
+    fields = heads.trusted_fields(request, b"name", b"10.0.0.1")
 
     assert len(fields) < heads.FORWARDED_BYTES_MAX + 200
     assert b"198.51.100.1, 10.0.0.1\r\n" in fields
