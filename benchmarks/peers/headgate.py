@@ -87,6 +87,7 @@ class Headgate:
                 "log_format": "text",
                 "log_level": "info",
                 "restarted": False,
+                "drain": {"delay": 0.0, "timeout": 30.0},
             }
             kept = [slab_fd, theirs.fileno(), table_fd]
             kept += [listener.fileno(), health.fileno()]

@@ -57,7 +57,7 @@ class Controller:
         ``{"name", "match", "split": {version: percent}, "stable", "canary",
         "phase", "reason", "inflight", "rate_per_s", "error_rate",
         "versions": [{"name", "role": "stable|canary|other", "weight", "share",
-        "revision", "healthy": bool|None, "endpoints": [str], "inflight",
+        "revision", "healthy": bool|None, "endpoints": [str], "ejected": n, "inflight",
         "rate_per_s", "error_rate", "requests", "codes": {code: n},
         "failures": {flag: n}, "latency": {"p50","p90","p99"},
         "ttfb": {"p50","p90","p99"}}],

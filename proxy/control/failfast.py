@@ -15,8 +15,8 @@ from proxy.model.judging import FailFast
 from proxy.model.vocabulary import FLAG_CODE_BASE, Flag
 from proxy.telemetry.cut import (
     ERROR_CODE_MIN,
-    Counts,
     Readable,
+    read_again,
     read_attempts,
     read_errors,
 )
@@ -94,8 +94,8 @@ class Lately:
         if not (moved or tripped) and now_s - self._read_s < BASELINE_S:
             return False
         self._errors, self._read_s = errors, now_s
-        canary = _attempts(read_attempts(slab, canary_cell))
-        stable = _attempts(read_attempts(slab, stable_cell))
+        canary = _attempts(slab, canary_cell)
+        stable = _attempts(slab, stable_cell)
         self._samples.append((canary, stable))
         return moved
 
@@ -151,9 +151,12 @@ class Lately:
         )
 
 
-def _attempts(codes: Counts) -> Attempts:
+def _attempts(slab: Readable, cell: int) -> Attempts:
+    """Read a version's first attempts; what was sent to it again says nothing."""
+    codes, again = read_attempts(slab, cell), read_again(slab, cell)
+    errors = sum(n for code, n in codes.items() if code >= ERROR_CODE_MIN)
     return Attempts(
-        total=sum(codes.values()),
-        errors=sum(n for code, n in codes.items() if code >= ERROR_CODE_MIN),
+        total=sum(codes.values()) - again.attempts,
+        errors=errors - again.failed,
         connect_failures=sum(codes.get(code, 0) for code in CONNECT_CODES),
     )

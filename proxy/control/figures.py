@@ -14,13 +14,21 @@ from proxy.control.governor import Governor
 from proxy.control.steward import Steward
 from proxy.model.buckets import lower_edge_us, upper_edge_us
 from proxy.telemetry import layout
-from proxy.telemetry.cut import ERROR_CODE_MIN, Counts, Live, difference, read_live
+from proxy.telemetry.cut import (
+    ERROR_CODE_MIN,
+    Again,
+    Counts,
+    Live,
+    difference,
+    read_live,
+)
 
 SAMPLE_S = 2.0
 SAMPLES_MAX = 6
 """Readings kept: a window of 10 to 12 s."""
 US_PER_S = 1_000_000
 QUANTILES = (0.5, 0.9, 0.99)
+NONE_AGAIN = Again(0, 0)
 
 Cells = dict[tuple[str, str], Live]
 """Readings by service and version."""
@@ -36,6 +44,7 @@ class Window:
     attempts: Counts
     latency: Counts
     ttfb: Counts
+    again: Again = NONE_AGAIN
 
 
 NOTHING = Window(0.0, 0, {}, {}, {}, {})
@@ -93,6 +102,7 @@ def _window(seconds: float, now: Live, before: Live | None) -> Window:
         attempts=difference(now.attempts, before.attempts),
         latency=difference(now.latency, before.latency),
         ttfb=difference(now.ttfb, before.ttfb),
+        again=now.again.since(before.again),
     )
 
 
@@ -101,12 +111,13 @@ def rate_of(window: Window) -> float | None:
     return round(window.routed / window.seconds, 2) if window.seconds else None
 
 
-def error_rate_of(codes: Counts) -> float | None:
-    """Return the fraction of errors among outcomes; ``None`` without any."""
-    total = sum(codes.values())
-    if total == 0:
+def error_rate_of(codes: Counts, again: Again = NONE_AGAIN) -> float | None:
+    """Return the fraction of errors among first attempts; ``None`` without any."""
+    total = sum(codes.values()) - again.attempts
+    if total <= 0:
         return None
     errors = sum(count for code, count in codes.items() if code >= ERROR_CODE_MIN)
+    errors -= again.failed
     return round(errors / total, 6)
 
 

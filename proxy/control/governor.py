@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from proxy.control import ejections
 from proxy.control.allocation import Allocation, Kind, allocate
 from proxy.control.clock import Clock
 from proxy.control.judging import Judging, Trip
@@ -306,6 +307,7 @@ class Governor:
         self, steward: Steward, started_s: int, dt_s: float, now_s: float
     ) -> None:
         judging = self._judging
+        ejections.note(steward, self.allocation, self.slab)
         added = steward.count(judging.routed(steward, self.allocation), started_s)
         state = steward.state
         judged = judging.judge(steward, self.allocation, self.clock.monotonic_s())
@@ -438,5 +440,7 @@ class Governor:
 
 def _healthy(steward: Steward, version: str) -> bool:
     """A run goes on while health is unknown; a new one waits until it is known."""
+    if ejections.is_ejected(steward, version):
+        return False
     known = steward.health.get(version)
     return steward.state.active if known is None else known

@@ -3,13 +3,14 @@ Which versions have a healthy endpoint, asked from outside the data plane.
 
 Without a ``health_check`` an endpoint is healthy when it accepts a connection.
 The first result counts at once; after it, ``rise`` good or ``fall`` bad ones in
-a row turn it. A version is healthy while one of its endpoints is. Workers have
-their own, passive view; this one decides when a rollout may start, and that
-none is rolled back onto a stable that is down.
+a row turn it. A version is healthy while one of its endpoints is. This decides
+when a rollout may start, and that none is rolled back onto a stable that is down.
+What a ``health_check`` says of each endpoint is also told to the workers, beside
+their own, passive view.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from proxy.control import client
@@ -26,6 +27,8 @@ GOOD_STATUS = range(200, 400)
 
 Report = Callable[[str, str, bool], None]
 """Takes service, version and whether it is healthy."""
+ReportEndpoints = Callable[[str, str, Sequence[bool | None]], None]
+"""Takes service, version and the state of each endpoint; None is not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +77,15 @@ def check_of(settings: HealthCheckSettings | None) -> Check:
 class Prober:
     """Probes one service's endpoints until it is stopped."""
 
-    def __init__(self, name: str, service: ServiceSettings, report: Report) -> None:
+    def __init__(
+        self,
+        name: str,
+        service: ServiceSettings,
+        report: Report,
+        report_endpoints: ReportEndpoints | None = None,
+    ) -> None:
         self._name = name
+        self._report_endpoints = report_endpoints
         self._check = check_of(service.health_check)
         self._report = report
         self._tasks = Tasks()
@@ -116,6 +126,8 @@ class Prober:
 
     def _tell(self, version: str) -> None:
         states = [tally.healthy for _, tally in self._tallies[version]]
+        if self._report_endpoints is not None:
+            self._report_endpoints(self._name, version, states)
         if any(states):
             self._report(self._name, version, True)  # noqa: FBT003 -- as Report says
         elif None not in states:

@@ -5,14 +5,17 @@ Follows the settings: a service that did not change keeps its probers and what
 they know; one that changed starts afresh.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from proxy.control.governor import Governor
 from proxy.control.health import Prober
 from proxy.control.revisions import Poller
+from proxy.control.tables import check_tag
 from proxy.settings.schema import ServiceSettings
+from proxy.telemetry import layout
 from proxy.telemetry.log import log
+from proxy.telemetry.slab import Checks
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ class Probes:
             self._stop(name)
 
     def _start(self, name: str, service: ServiceSettings) -> None:
-        prober = Prober(name, service, self._healthy)
+        checked = None if service.health_check is None else self._checked
+        prober = Prober(name, service, self._healthy, checked)
         poller = Poller(name, service, self._governor.see_revision)
         self._probed[name] = Probed(service, prober, poller)
         prober.start()
@@ -60,6 +64,24 @@ class Probes:
         steward = self._governor.stewards.get(name)
         if steward is not None:
             steward.health = {}
+
+    def _checked(
+        self, service: str, version: str, states: Sequence[bool | None]
+    ) -> None:
+        """Tell the workers which endpoints a version's checks found down."""
+        steward = self._governor.stewards.get(service)
+        if steward is None or version not in steward.wish.versions:
+            return
+        tag = check_tag(steward.settings, version)
+        slab = self._governor.slab
+        slot = self._governor.allocation.slot(steward.wish)
+        index = steward.wish.versions.index(version)
+        before = slab.checks(slot, index)
+        bits = before.bits if before.tag == tag else 0
+        for number, healthy in enumerate(states[: layout.CHECKED_MAX]):
+            if healthy is not None:  # else what the last control process found
+                bits = bits & ~(1 << number) | (not healthy) << number
+        slab.write_checks(slot, index, Checks(tag, bits))
 
     def _healthy(self, service: str, version: str, healthy: bool) -> None:  # noqa: FBT001 -- as health.Report says
         steward = self._governor.stewards.get(service)

@@ -85,6 +85,8 @@ class Steward:
         """The next row begins a new epoch, also when its weights are the same."""
         self.health: dict[str, bool | None] = {}
         """Whether each version has a healthy endpoint; ``None``: not known yet."""
+        self.ejected: dict[str, int] = {}
+        """How many endpoints of each version fail at the worker where most do."""
 
     @property
     def state(self) -> RolloutState:

@@ -5,6 +5,7 @@ The shape is what ``proxy.routing.table.compile_table`` reads. Weights are not
 in it. Nothing is decided here but the salt's rule and the order in a row.
 """
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +18,12 @@ from proxy.settings.schema import (
     ServiceSettings,
     Settings,
     UnitSettings,
-    VersionSettings,
     WhenSettings,
 )
 
 JsonObject = dict[str, Any]
+
+TAG_MAX = 0xFFFF
 
 BUCKETS_A_PERCENT = UNIT_BUCKETS // 100
 
@@ -134,8 +136,7 @@ def _service(
         ],
         "routes": [_route(route) for route in service.routes],
         "versions": [
-            _version(version, settings, wish, allocation)
-            for version, settings in service.versions.items()
+            _version(version, service, wish, allocation) for version in service.versions
         ],
         "control_cell": allocation.cell(wish, ARM_CONTROL),
         "mirror_cell": allocation.cell(wish, ARM_MIRROR),
@@ -154,15 +155,30 @@ def _service(
     }
 
 
+def check_tag(service: ServiceSettings, version: str) -> int:
+    """
+    Return what marks a version's checks as about these endpoints, in this order.
+
+    0 where nobody checks them. 16 bits: a worker that still has another table
+    takes no bit of it for one of its own endpoints.
+    """
+    if service.health_check is None:
+        return 0
+    text = "\n".join(service.versions[version].endpoints)
+    return zlib.crc32(text.encode()) % TAG_MAX + 1
+
+
 def _version(
-    name: str, version: VersionSettings, wish: Wish, allocation: Allocation
+    name: str, service: ServiceSettings, wish: Wish, allocation: Allocation
 ) -> JsonObject:
+    version = service.versions[name]
     revision = version.revision
     return {
         "name": name,
         "endpoints": [_endpoint(text) for text in version.endpoints],
         "seen": allocation.seen(wish, name),
         "cell": allocation.cell(wish, name),
+        "check_tag": check_tag(service, name),
         "revision_header": None if revision is None else revision.header,
     }
 

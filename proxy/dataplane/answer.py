@@ -10,7 +10,7 @@ by a reset, so that it never looks whole.
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from proxy.dataplane import recorder, retry
+from proxy.dataplane import endpoints, recorder, retry
 from proxy.http1.forward import response_head
 from proxy.http1.framing import ChunkedReader
 from proxy.http1.response import (
@@ -30,6 +30,9 @@ HEAD_BYTES_MAX: Final = 65_536
 
 INFORMATIONAL_MAX: Final = 16
 """1xx answers relayed before one that is final."""
+
+KEEPALIVE_MARGIN_S: Final = 1
+"""A connection is given up so long before its origin says that it will."""
 
 SWITCHING: Final = 101
 FINAL_STATUS_MIN: Final = 200
@@ -106,6 +109,8 @@ def _whole(exchange: "Exchange", response: Response, data: bytes) -> None:
     down.post(block + data)
     exchange.service.answered(exchange, exchange.first_s)
     exchange.upstream = exchange.pool = exchange.down = upstream.leg = None
+    if pool.failures:
+        endpoints.succeeded(exchange, pool)
     pool.active -= 1
     version.state.inflight -= 1
     if upstream.usable:
@@ -146,6 +151,7 @@ def _switch(exchange: "Exchange", response: Response, data: bytes) -> None:
     exchange.response = response
     exchange.status = response.status
     exchange.service.answered(exchange, monotonic())
+    _note(exchange, response.status)
     exchange.tunnel = exchange.head_sent = True
     exchange.touch()
     fields = [b"Connection: Upgrade", b"Upgrade: " + response.upgrade]
@@ -294,6 +300,7 @@ def complete(exchange: "Exchange", rest: bytes) -> None:
     response = exchange.response
     assert response is not None
     exchange.service.answered(exchange, monotonic())
+    _note(exchange, response.status)
     reusable = (
         not rest
         and not response.close
@@ -304,7 +311,9 @@ def complete(exchange: "Exchange", rest: bytes) -> None:
     )
     upstream = exchange.upstream
     if upstream is not None and response.keepalive_s >= 0:
-        upstream.keepalive_s = response.keepalive_s - 1
+        upstream.keepalive_s = response.keepalive_s - KEEPALIVE_MARGIN_S
+        upstream.pool.capped = True
+        reusable = reusable and upstream.keepalive_s > 0
     if exchange.stalled_from_s and upstream is not None and upstream.transport:
         upstream.transport.resume_reading()
     exchange.let_go(reusable=reusable)
@@ -314,6 +323,16 @@ def complete(exchange: "Exchange", rest: bytes) -> None:
     exchange.finish()
     if down is not None:
         down.exchange_done(close=close, lingering=lingering)
+
+
+def _note(exchange: "Exchange", status: int) -> None:
+    """Tell how the endpoint does; an error of the application is none of its."""
+    pool = exchange.pool
+    if pool is not None:
+        if status in retry.GATEWAY_STATUSES:
+            endpoints.failed(exchange, pool)
+        elif pool.failures:
+            endpoints.succeeded(exchange, pool)
 
 
 def ended(exchange: "Exchange", *, clean: bool) -> None:
@@ -328,7 +347,12 @@ def ended(exchange: "Exchange", *, clean: bool) -> None:
             else:
                 down.reset()
     elif not exchange.head_sent:
-        exchange.fail(Flag.UC if clean else Flag.UR)
+        if retry.is_stale(exchange):
+            assert exchange.pool is not None
+            exchange.pool.close_idle()  # they idle for even longer
+            exchange.ask_another()
+        else:
+            exchange.fail(Flag.UC if clean else Flag.UR)
     elif clean and exchange.answer_kind == UNTIL_CLOSE:
         if exchange.request.minor:
             _write(exchange, LAST_CHUNK)
@@ -340,9 +364,8 @@ def ended(exchange: "Exchange", *, clean: bool) -> None:
 def truncated(exchange: "Exchange", flag: Flag) -> None:
     """The answer was begun and cannot be completed: reset the client."""
     down = exchange.down
-    recorder.attempt_failed(exchange, FLAG_CODE_BASE + flag, monotonic())
+    exchange.lose(FLAG_CODE_BASE + flag, monotonic())
     recorder.replied(exchange, exchange.status)
-    exchange.let_go()
     exchange.finish()
     if down is not None:
         down.reset()

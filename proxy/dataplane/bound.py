@@ -71,18 +71,32 @@ class VersionState:
         self.revision = b""
 
     def begin_epoch(self, epoch: int) -> None:
-        """Forget outcomes: those of another weight are no reason to trip."""
+        """
+        Forget outcomes: those of another weight are no reason to trip.
+
+        Connections refused in a row are, whatever the weight; but not those of a
+        rollout before, which lie more than one epoch back.
+        """
+        if epoch != self.epoch + 1:
+            self.connect_failures = 0
         self.epoch = epoch
         self.outcomes = 0
         self.outcomes_seen = 0
-        self.connect_failures = 0
 
 
 class BoundVersion:
-    """A version with its pools and the offset of its cell in the region."""
+    """
+    A version with its pools and the offset of its cell in the region.
+
+    ``every`` holds the pools of all its endpoints, ``pools`` those that may be
+    asked now; ``check_word`` is what was read last of control's checks.
+    """
 
     __slots__ = (
         "cell",
+        "check_tag",
+        "check_word",
+        "every",
         "header",
         "index",
         "is_canary",
@@ -101,7 +115,10 @@ class BoundVersion:
         self.name = version.name
         self.index = version.index
         self.state = state
+        self.every = pools
         self.pools = pools
+        self.check_tag = version.check_tag
+        self.check_word = -1  # none that anybody wrote: the first is read
         self.cell = layout.cell_offset(version.cell)
         self.seen = version.seen * layout.SEEN_WORDS * 4
         self.trials = version.trials * layout.SEEN_WORDS * 4

@@ -7,6 +7,8 @@ answer is reset; every close has a deadline (RFC 9112 section 9.6).
 """
 
 import asyncio
+import fcntl
+import termios
 from typing import TYPE_CHECKING, Final, cast
 
 from proxy.dataplane import replies, upload
@@ -40,11 +42,16 @@ LINGER_BYTES_MAX: Final = 65_536
 LINGER_S: Final = 2.0
 CLOSE_S: Final = 5.0
 """A closing connection whose peer reads nothing for so long is cut."""
+REFUSED_MAX: Final = 256
+"""Connections over the limit that are told so; more are reset unheard, because
+each one that is told holds a descriptor until it has read that."""
 _CR: Final = 0x0D
 LINE_OVERHEAD_BYTES: Final = METHOD_BYTES_MAX + len(b"  HTTP/1.1")
 """What a request line holds besides its target."""
 LEADING_CRLF_MAX: Final = 2
 """Empty lines skipped before a request line (RFC 9112 section 2.2)."""
+
+NOTHING_UNREAD: Final = bytes(4)
 
 OVERLOADED = Refusal(
     503, Rejection.OVERLOAD, "too_many_connections", "too many connections are open"
@@ -69,6 +76,7 @@ class Downstream(asyncio.BufferedProtocol):
         "exchange",
         "peer_fields",
         "pending",
+        "served",
         "slot",
         "transport",
         "trusted",
@@ -88,6 +96,7 @@ class Downstream(asyncio.BufferedProtocol):
         self.deadline_s = NEVER
         self.slot = 0
         self.turn = -1
+        self.served = False
         self.closing = False
         self.ended = False
         self._full = False
@@ -111,7 +120,11 @@ class Downstream(asyncio.BufferedProtocol):
         self.deadline_s = worker.now_s + worker.head_s
         worker.wheel.place(self, worker.now_s)
         if worker.connections > worker.connections_max:
-            self.refuse(OVERLOADED)
+            if worker.connections > worker.connections_max + REFUSED_MAX:
+                worker.words[R_REJECTED + Rejection.OVERLOAD] += 1
+                self.reset()
+            else:
+                self.refuse(OVERLOADED)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's
         """Lend the worker's one read buffer for one read."""
@@ -367,6 +380,7 @@ class Downstream(asyncio.BufferedProtocol):
         """Wait for the next request, or go on with one that waits already."""
         self.exchange = None
         worker = self.worker
+        self.served = True
         self.deadline_s = worker.now_s + worker.keepalive_s
         if self._paused:
             self.resume()
@@ -434,6 +448,20 @@ class Downstream(asyncio.BufferedProtocol):
             if self.transport.get_write_buffer_size():
                 self._hurry(CLOSE_S)
             self.transport.close()
+
+    def close_idle(self, *, lingering: bool = False) -> None:
+        """End an idle connection, unless a request is there that was not read."""
+        transport = self.transport
+        if transport is None:
+            return
+        sock = transport.get_extra_info("socket")
+        unread = fcntl.ioctl(sock.fileno(), termios.FIONREAD, NOTHING_UNREAD)
+        if unread != NOTHING_UNREAD:
+            return
+        if lingering:
+            self._linger()
+        else:
+            self.close()
 
     def _cut(self) -> None:
         """End a closing connection; one that still moves gets another while."""

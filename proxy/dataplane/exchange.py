@@ -12,9 +12,17 @@ it took too long in ``expiry``.
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from proxy.dataplane import answer, expiry, heads, mirror, recorder, retry
+from proxy.dataplane import (
+    answer,
+    endpoints,
+    expiry,
+    heads,
+    mirror,
+    recorder,
+    retry,
+)
 from proxy.dataplane.expiry import NEVER
-from proxy.dataplane.pool import Pool, least_loaded
+from proxy.dataplane.pool import Pool
 from proxy.dataplane.replies import FAILURES
 from proxy.dataplane.upstream import Upstream
 from proxy.http1.forward import request_head
@@ -24,11 +32,14 @@ from proxy.http1.response import Response
 from proxy.model.vocabulary import FLAG_CODE_BASE, Flag
 
 if TYPE_CHECKING:
+    from asyncio import TimerHandle
+
     from proxy.dataplane.bound import BoundService, BoundTable
     from proxy.dataplane.downstream import Downstream
 
-FRESH_S_MAX: Final = 1.0
-"""A request that must not be sent twice takes a connection idle for less."""
+FRESH_S_MAX: Final = 0.9
+"""A request that must not be sent twice takes a connection idle for less than 1 s;
+the worker's clock is a tenth of a second coarse."""
 
 ANEW_MAX: Final = 8
 """Connections given up unasked; an origin that always speaks first is malformed."""
@@ -79,11 +90,13 @@ class Exchange:
         "table",
         "total_s",
         "tracing",
+        "trail",
         "tunnel",
         "unit",
         "upstream",
         "upstream_stalled",
         "version",
+        "waiting",
         "worker",
     )
 
@@ -116,6 +129,8 @@ class Exchange:
         self.cookie = b""
         self.attempts = 0
         self.shielded = False
+        self.trail: tuple[recorder.Failure, ...] = ()
+        self.waiting: TimerHandle | None = None
         self.pool: Pool | None = None
         self.upstream: Upstream | None = None
         self.connecting = False
@@ -166,11 +181,13 @@ class Exchange:
         state = version.state
         pools = version.pools
         state.inflight += 1
-        if state.inflight > self.worker.inflight_max or not pools:
-            self.pool = None
-            self.fail(Flag.UO if pools else Flag.UH)
+        if state.inflight > self.worker.inflight_max:
+            self.fail(Flag.UO)
             return
-        pool = pools[0] if len(pools) == 1 else least_loaded(pools, self.worker.chance)
+        pool = pools[0] if len(pools) == 1 else endpoints.choose(self)
+        if pool is None:
+            self.fail(Flag.UH)
+            return
         pool.active += 1
         self.pool = pool
         upstream: Upstream | None
@@ -190,6 +207,21 @@ class Exchange:
         if not self.body_done and self.down is not None:
             self.down.pause()
         pool.connect(self)
+
+    def wait(self, wait_s: float) -> None:
+        """Make the next attempt after a while; its place is taken already."""
+        self.version.state.inflight += 1
+        self.deadline_s = NEVER
+        if not self.body_done and self.down is not None:
+            self.down.pause()
+        self.waiting = self.worker.loop.call_later(wait_s, self._waited)
+
+    def _waited(self) -> None:
+        self.waiting = None
+        self.version.state.inflight -= 1
+        if not self.body_done and self.down is not None:
+            self.down.resume()
+        self.attempt()
 
     def connected(self, upstream: Upstream) -> bool:
         """Use a new connection; False if the exchange went on without it."""
@@ -270,6 +302,9 @@ class Exchange:
         """Give the attempt's connection and places back."""
         upstream, self.upstream = self.upstream, None
         self.connecting = False
+        if self.waiting is not None:
+            self.waiting.cancel()
+            self.waiting = None
         if upstream is not None:
             if reusable and upstream.usable:
                 upstream.leg = None
@@ -281,10 +316,16 @@ class Exchange:
             self.pool = None
         self.version.state.inflight -= 1
 
+    def lose(self, code: int, now_s: float) -> None:
+        """Charge an attempt that failed to its version and endpoint; let it go."""
+        recorder.attempt_failed(self, code, now_s)
+        if self.pool is not None:
+            endpoints.failed(self, self.pool)
+        self.let_go()
+
     def fail(self, flag: Flag) -> None:
         """End an attempt without an answer: again, or tell the client."""
-        recorder.attempt_failed(self, FLAG_CODE_BASE + flag, monotonic())
-        self.let_go()
+        self.lose(FLAG_CODE_BASE + flag, monotonic())
         if retry.again(self, flag):
             return
         recorder.replied(self, FAILURES[flag][0])
@@ -327,20 +368,20 @@ class Exchange:
         elif self.upstream is not None and (
             self.upstream.turn == self.worker.outbox.turn
         ):
-            self._ask_another()
+            self.ask_another()
         else:
             answer.head(self, data)
 
     def upstream_ended(self, *, clean: bool) -> None:
         """Learn that the origin will send no more."""
         if self.upstream is not None and self.upstream.turn == self.worker.outbox.turn:
-            self._ask_another()
+            self.ask_another()
         else:
             answer.ended(self, clean=clean)
 
-    def _ask_another(self) -> None:
+    def ask_another(self) -> None:
         """
-        Leave a connection that ended, or spoke, before our request left for it.
+        Leave a connection that ended, or spoke, before it had our request.
 
         Whatever it said was no answer to us, and nothing was processed: the
         attempt begins anew, uncounted, on another connection.

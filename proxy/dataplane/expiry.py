@@ -2,14 +2,14 @@
 Deadlines of an exchange: when they pass, and whose fault it is then.
 
 Only ``connect``, ``attempt`` and ``first_byte`` are the version's; a client that
-stops sending or reading, and the limit of the whole request, are charged to
-nobody. Times are seconds of the monotonic clock.
+stops sending or reading, a body that stalls, and the limit of the whole request
+are charged to nobody. Times are seconds of the monotonic clock.
 """
 
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from proxy.dataplane import answer, recorder, upload
+from proxy.dataplane import recorder, upload
 from proxy.dataplane.replies import FAILURES
 from proxy.http1.refusals import SLOW_HEAD
 from proxy.model.vocabulary import Flag
@@ -65,4 +65,7 @@ def timed_out(exchange: "Exchange") -> None:
         exchange.finish()
         down.reset()
     else:
-        answer.truncated(exchange, Flag.SI)
+        recorder.given_up(exchange, Flag.SI, exchange.status, monotonic())
+        exchange.let_go()
+        exchange.finish()
+        down.reset()

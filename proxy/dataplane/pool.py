@@ -18,6 +18,9 @@ from proxy.routing.table import Endpoint
 IDLE_MAX: Final = 512
 """Idle connections kept for one endpoint; more are closed when they return."""
 
+LOOK_EVERY_S: Final = 0.1
+"""How often idle connections are looked at, and how coarse the worker's clock is."""
+
 Starter = Callable[[Coroutine[Any, Any, None], str], None]
 
 
@@ -31,12 +34,25 @@ class Waiter(Protocol):
         """Learn that there will be none."""
 
 
+class Prober(Protocol):
+    """Who tries an endpoint that was left out."""
+
+    pool: "Pool | None"
+
+
 class Pool:
     """
     The connections of one worker to one endpoint of one version.
 
     ``active`` counts exchanges that hold or await a connection: the load that
     balancing compares. ``idle_s_max`` None keeps idle connections for ever.
+
+    ``capped`` once a connection has a limit of its own.
+
+    How the endpoint does (``endpoints`` decides by it): ``failures`` in a row;
+    left out until ``out_until_s`` (0 is not), for the ``outs``-th time, then
+    ``on_trial`` until ``prober`` asks it; ``back_s`` is when it came back;
+    ``down`` is what active checks say.
     """
 
     __slots__ = (
@@ -45,11 +61,19 @@ class Pool:
         "_start",
         "active",
         "authority",
+        "back_s",
+        "capped",
         "closed",
         "connect_s_max",
+        "down",
         "endpoint",
+        "failures",
         "idle",
         "idle_s_max",
+        "on_trial",
+        "out_until_s",
+        "outs",
+        "prober",
     )
 
     def __init__(
@@ -66,13 +90,26 @@ class Pool:
         self.idle: list[Upstream] = []
         self.idle_s_max: float | None = None
         self.connect_s_max: float | None = None
+        self.capped = False
         self.closed = False
+        self.failures = 0
+        self.out_until_s = 0.0
+        self.outs = 0
+        self.back_s = 0.0
+        self.on_trial = False
+        self.prober: Prober | None = None
+        self.down = False
         self._buffer = buffer
         self._start = start
         self._clock = clock
 
     def __repr__(self) -> str:
         return f"<Pool {self.authority!r} active={self.active} idle={len(self.idle)}>"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the endpoint is not left out for any reason."""
+        return not self.out_until_s and not self.down
 
     def take(self) -> Upstream | None:
         """Return a warm connection, the newest first, or None."""
@@ -139,28 +176,38 @@ class Pool:
             )
         return upstream
 
-    def evict(self, now_s: float) -> None:
-        """Close connections that idled too long, oldest first."""
-        idle = self.idle
-        if not idle or self.idle_s_max is None:
-            return
-        stale = 0
-        for upstream in idle:
-            idled_s = now_s - upstream.idle_since
-            limit_s = min(self.idle_s_max, upstream.keepalive_s)
-            if upstream.usable and idled_s < limit_s:
-                break
-            stale += 1
-        for upstream in idle[:stale]:
+    def close_idle(self) -> None:
+        """Close what is idle now."""
+        for upstream in self.idle:
             upstream.close()
-        del idle[:stale]
+        self.idle.clear()
+
+    def evict(self, now_s: float) -> None:
+        """Close connections whose idle time would be over before the next look."""
+        idle = self.idle
+        if not idle:
+            return
+        soon_s = now_s + LOOK_EVERY_S
+        idle_s_max = self.idle_s_max
+        if not self.capped and (
+            idle_s_max is None or soon_s - idle[0].idle_since < idle_s_max
+        ):
+            return  # the oldest comes first, and all have the same limit
+        kept = []
+        for upstream in idle:
+            limit_s = upstream.keepalive_s
+            if idle_s_max is not None and idle_s_max < limit_s:
+                limit_s = idle_s_max
+            if upstream.usable and soon_s - upstream.idle_since < limit_s:
+                kept.append(upstream)
+            else:
+                upstream.close()
+        idle[:] = kept
 
     def close(self) -> None:
         """Close what is idle, and what comes back later."""
         self.closed = True
-        for upstream in self.idle:
-            upstream.close()
-        self.idle.clear()
+        self.close_idle()
 
 
 def least_loaded(pools: list[Pool], chance: random.Random) -> Pool:

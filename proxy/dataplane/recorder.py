@@ -7,7 +7,7 @@ gone either way, in the epoch that routed them. The worker's own fail-fast trip
 lives here too, because it looks at the same outcomes.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.model.buckets import bucket_of
 from proxy.model.vocabulary import CODE_COUNT, FLAG_CODE_BASE, Flag
@@ -18,6 +18,8 @@ from proxy.telemetry.layout import (
     B_LATENCY,
     B_ROUTED,
     B_TTFB,
+    C_AGAIN,
+    C_AGAIN_FAILED,
     C_ATTEMPTS,
     C_BYTES_IN,
     C_BYTES_OUT,
@@ -39,6 +41,7 @@ from proxy.telemetry.layout import (
 if TYPE_CHECKING:
     from proxy.dataplane.bound import BoundService, BoundVersion, VersionState
     from proxy.dataplane.exchange import Exchange
+    from proxy.dataplane.pool import Pool
 
 ERROR_STATUS_MIN: Final = 500
 NO_STATUS: Final = 0
@@ -46,6 +49,14 @@ NO_STATUS: Final = 0
 NOT_TIMED: Final = -1
 """Stands for the bucket of what no histogram has."""
 US: Final = 1_000_000
+
+
+class Failure(NamedTuple):
+    """What became of an attempt: at which version and endpoint, by which code."""
+
+    version: str
+    pool: "Pool | None"
+    code: int
 
 
 def routed(exchange: "Exchange") -> None:
@@ -71,8 +82,7 @@ def answered(exchange: "Exchange", now_s: float) -> None:
     words[cell + C_REQUESTS + status] += 1
     words[cell + C_ATTEMPTS + status] += 1
     words[cell + C_BYTES_OUT] += exchange.answer_bytes
-    if exchange.body_bytes:
-        words[cell + C_BYTES_IN] += exchange.body_bytes
+    words[cell + C_BYTES_IN] += exchange.body_bytes
     first = exchange.attempts == 1
     latency = ttfb = NOT_TIMED
     if first and status < ERROR_STATUS_MIN and not response.stream:
@@ -101,7 +111,7 @@ def answered(exchange: "Exchange", now_s: float) -> None:
         words[at + C_BYTES_OUT] += exchange.answer_bytes
         words[at + C_BYTES_IN] += exchange.body_bytes
     if not first:
-        words[cell + C_RETRY_OK] += 1
+        _again(exchange, ok=1, failed=status >= ERROR_STATUS_MIN)
         return
     if exchange.evidence:
         _witness(exchange, status, now_s, latency, ttfb)
@@ -125,12 +135,27 @@ def attempt_failed(exchange: "Exchange", code: int, now_s: float) -> None:
         words[at + C_ATTEMPTS + code] += 1
         if code >= FLAG_CODE_BASE:
             words[at + C_FLAGS + code - FLAG_CODE_BASE] += 1
-    if exchange.attempts == 1:
+    exchange.trail += (Failure(exchange.version.name, exchange.pool, code),)
+    if exchange.attempts > 1:
+        _again(exchange, ok=0, failed=True)
+    else:
         if exchange.evidence:
             _witness(exchange, code, now_s, NOT_TIMED, NOT_TIMED)
         if exchange.judged and exchange.version.is_canary:
             flag = code - FLAG_CODE_BASE
             judge_outcome(exchange, failed=True, connect=flag in (Flag.UF, Flag.UCT))
+
+
+def _again(exchange: "Exchange", *, ok: int, failed: bool) -> None:
+    """Mark an attempt as not the first: no rate of its version has it."""
+    words = exchange.worker.words
+    words[exchange.version.cell + C_RETRY_OK] += ok
+    cells = [exchange.version.cell]
+    if exchange.route:
+        cells.append(cells[0] + exchange.route * CELL_WORDS)
+    for cell in cells:
+        words[cell + C_AGAIN] += 1
+        words[cell + C_AGAIN_FAILED] += failed
 
 
 def replied(exchange: "Exchange", status: int) -> None:
@@ -163,6 +188,8 @@ def given_up(exchange: "Exchange", flag: Flag, status: int, now_s: float) -> Non
     for cell in cells:
         words[cell + C_REQUESTS + status] += 1
         words[cell + C_FLAGS + flag] += 1
+    failure = Failure(exchange.version.name, exchange.pool, FLAG_CODE_BASE + flag)
+    exchange.trail += (failure,)
     if exchange.evidence and exchange.attempts == 1:
         _witness(exchange, NO_STATUS, now_s, NOT_TIMED, NOT_TIMED)
 
@@ -204,7 +231,8 @@ def judge_outcome(exchange: "Exchange", *, failed: bool, connect: bool = False) 
     mask = (1 << rule.requests) - 1
     stable = exchange.service.stable
     words = exchange.worker.words
-    if failed and not state.outcomes and stable is not None:
+    first = not (state.outcomes or state.connect_failures)
+    if failed and first and stable is not None:
         state.stable_mark = attempts_of(stable, words)
     state.outcomes = ((state.outcomes << 1) | failed) & mask
     state.outcomes_seen += 1
@@ -214,6 +242,7 @@ def judge_outcome(exchange: "Exchange", *, failed: bool, connect: bool = False) 
     state.connect_failures = state.connect_failures + 1 if connect else 0
     if must_trip(rule, state, stable, words):
         trip(exchange.service, exchange.epoch, words)
+        state.connect_failures = 0  # should control clear it, five more are needed
 
 
 def must_trip(
@@ -261,7 +290,9 @@ def error_rate_lately(version: "BoundVersion", words: memoryview) -> float:
 
 
 def attempts_of(version: "BoundVersion", words: memoryview) -> tuple[int, int]:
-    """Return all attempts of a version in this worker, and those that failed."""
-    at = version.cell + C_ATTEMPTS
+    """Return the first attempts of a version in this worker, and those that failed."""
+    cell = version.cell
+    at = cell + C_ATTEMPTS
     codes = words[at : at + CODE_COUNT].tolist()
-    return sum(codes), sum(codes[ERROR_STATUS_MIN:])
+    failed = sum(codes[ERROR_STATUS_MIN:]) - words[cell + C_AGAIN_FAILED]
+    return sum(codes) - words[cell + C_AGAIN], failed

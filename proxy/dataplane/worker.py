@@ -16,7 +16,7 @@ from collections.abc import Coroutine
 from time import monotonic, time  # noqa: TID251 - a shell reads the clock
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.dataplane import heads
+from proxy.dataplane import endpoints, heads
 from proxy.dataplane.access_log import AccessLog, without_waiting
 from proxy.dataplane.bound import BoundTable, Live
 from proxy.dataplane.downstream import Downstream
@@ -46,8 +46,9 @@ GENERATIONS_MAX: Final = 1_024
 DEFAULT_HEAD_S: Final = 10.0
 DEFAULT_KEEPALIVE_S: Final = 75.0
 DRAIN_POLL_S: Final = 0.05
-DRAIN_GRACE_S: Final = 0.25
-"""A request on its way over a connection that was just accepted still arrives."""
+DRAIN_GRACE_S: Final = 1.0
+"""So long after the last accept nobody is hung up on, or for half of the time to
+drain: a client that keeps asking learns from its next answer that it is the last."""
 GC_THRESHOLDS: Final = (100_000, 50, 100)
 """Rare collections: connections break their own cycles, and a full collection
 at 9 000 connections takes 28 to 55 ms."""
@@ -67,7 +68,8 @@ class Worker:
         self.now_s = monotonic()
         self.second = (int(self.now_s) & 0xFFFF) or 1
         self.date = heads.http_date(time())
-        self.head_s = DEFAULT_HEAD_S
+        self.head_s = self.head_s_max = DEFAULT_HEAD_S
+        self.crowded_until_s = 0.0
         self.keepalive_s = DEFAULT_KEEPALIVE_S
         self.connections = 0
         self.outbox = Outbox(loop.call_soon)
@@ -199,12 +201,14 @@ class Worker:
     def _swap(self, table: RouteTable) -> None:
         """Make a table the one that new requests use."""
         self.table = BoundTable(table, self.live, self.pseudonym)
+        for service in self.table.services.values():
+            endpoints.review(service, self)
         self._tables.append(self.table)
         for pool in self.live.forget(table):
             pool.close()
         if table.services:
             timeouts = table.services[0].timeouts
-            self.head_s = timeouts.head or float("inf")
+            self.head_s = self.head_s_max = timeouts.head or float("inf")
             self.keepalive_s = timeouts.keepalive or float("inf")
             self.wheel.recheck_s = min(self.keepalive_s, RECHECK_S)
         self.head_bytes_max = table.limits.head
@@ -258,11 +262,13 @@ class Worker:
 
     async def _drain(self) -> None:
         """Stop accepting, let requests end, close what idles, then finish."""
+        grace_s = min(DRAIN_GRACE_S, self._launch["drain"]["timeout"] / 2)
+        hang_up_s = monotonic() + grace_s
         await self._listeners.stop()
-        await asyncio.sleep(DRAIN_GRACE_S)
         while self.connections or self.active:
-            for connection in self.wheel:
-                if connection.is_idle:
-                    connection.close()
+            if monotonic() >= hang_up_s:
+                for connection in self.wheel:
+                    if connection.is_idle:
+                        connection.close_idle(lingering=True)
             await asyncio.sleep(DRAIN_POLL_S)
         self._finished.set_result(None)

@@ -38,6 +38,9 @@ class Version:
     One deployment of a service; ``cell``, ``seen`` and ``trials`` are slab places.
 
     ``trials`` is the seen table of business events' trials, of services with any.
+
+    ``check_tag`` marks the slab's word of active checks that is about these
+    endpoints, 0 where nobody checks them.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Version:
     seen: int
     trials: int
     revision_header: bytes
+    check_tag: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +352,7 @@ def _version(index: int, entry: dict[str, Any]) -> Version:
         seen=entry["seen"],
         trials=entry.get("trials") or 0,
         revision_header=(entry.get("revision_header") or "").lower().encode(),
+        check_tag=int(entry.get("check_tag") or 0),
     )
 
 

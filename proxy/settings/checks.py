@@ -37,6 +37,9 @@ Broken = Callable[[Loc], frozenset[str | int]]
 VERSIONS_MAX = 15
 """Versions of a service: what fits in a weight row of the slab."""
 
+CHECKED_MAX = 48
+"""Endpoints of a version with active checks: bits in one word of the slab."""
+
 CELLS_MAX = 4096
 """Half of the slab's cells, so that a reload can replace every one."""
 
@@ -176,6 +179,10 @@ def _check_versions(loc: Loc, service: ServiceSettings) -> Iterator[Mistake]:
                 f"{quote(name)} is the name of an arm of the evidence",
             )
         yield from _repeated((*loc, name, "endpoints"), version.endpoints)
+        count = len(version.endpoints)
+        if service.health_check is not None and count > CHECKED_MAX:
+            message = f"has {count} endpoints, `health_check` covers {CHECKED_MAX}"
+            yield (*loc, name, "endpoints"), message
         revision = version.revision
         if revision is not None:
             values = (revision.value, revision.header, revision.path)

@@ -56,6 +56,21 @@ class Bank:
 
 
 @dataclass(frozen=True, slots=True)
+class Again:
+    """Attempts that were not a request's first: part of no rate of their version."""
+
+    attempts: int
+    failed: int
+
+    def since(self, earlier: "Again") -> "Again":
+        """Return what was added after ``earlier``."""
+        return Again(
+            max(self.attempts - earlier.attempts, 0),
+            max(self.failed - earlier.failed, 0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Live:
     """One arm on one route since the slab was made; gauges as of now."""
 
@@ -69,6 +84,11 @@ class Live:
     def word(self, place: int) -> int:
         """Return one of the words ``layout.C_*`` below ``C_REQUESTS``."""
         return self.words.get(place, 0)
+
+    @property
+    def again(self) -> Again:
+        """Return how many of the attempts were not the first."""
+        return Again(self.word(layout.C_AGAIN), self.word(layout.C_AGAIN_FAILED))
 
     def failures(self) -> dict[Flag, int]:
         """Return how many attempts ended with each flag."""
@@ -102,6 +122,13 @@ def read_attempts(slab: Readable, cell: int) -> Counts:
     """Return the attempts of ``cell`` by outcome code since the slab was made."""
     start = layout.cell_offset(cell) + layout.C_ATTEMPTS
     return _read_sections(slab, start, (CODE_COUNT,))[0]
+
+
+def read_again(slab: Readable, cell: int) -> Again:
+    """Return how many attempts of ``cell`` were not a request's first."""
+    start = layout.cell_offset(cell) + layout.C_AGAIN
+    words = _read_sections(slab, start, (2,))[0]
+    return Again(words.get(0, 0), words.get(1, 0))
 
 
 def read_errors(slab: Readable, cell: int) -> bytes:

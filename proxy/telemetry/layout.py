@@ -68,6 +68,11 @@ S_EPOCH = 0  # row = epoch & 1; flipped last
 S_FLOOR = 1  # completions of an epoch below it are late
 S_ROWS = 2
 ROW_WORDS = 16  # entries (version index << 32 | upper bound), the last bound 100000
+S_CHECKS = S_ROWS + 2 * ROW_WORDS  # + version: what health checks say of its endpoints
+CHECKED_MAX = 48
+"""Endpoints of a version that have a bit (set: down) in its word of checks."""
+CHECK_TAG_SHIFT = 48
+CHECK_BITS_MASK = (1 << CHECK_TAG_SHIFT) - 1
 ROW_BOUND_MASK = 0xFFFFFFFF
 ROW_VERSION_SHIFT = 32
 
@@ -109,7 +114,9 @@ C_RETRY_OVER_BUDGET = 8
 C_SHIELDED = 9
 C_POOL_ACTIVE = 10  # gauge, route 0 only
 C_POOL_IDLE = 11  # gauge, route 0 only
-C_EJECTED = 12  # gauge, route 0 only
+C_EJECTED = 12  # gauge, route 0 only: endpoints that failed again and again
+C_AGAIN = 13  # attempts that were not a request's first; they are in C_ATTEMPTS too
+C_AGAIN_FAILED = 14  # those of them that failed
 C_MIRROR = 16  # + MirrorOutcome, in the mirror arm
 C_FLAGS = 40  # + Flag: attempts that ended with it
 C_EVENTS = 64  # + word of the event, route 0 only: answers that were one

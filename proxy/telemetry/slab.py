@@ -58,6 +58,15 @@ class WorkerRow:
     restarts: int
 
 
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What active checks say of a version's endpoints: a bit each, set is down."""
+
+    tag: int
+    """Which list of endpoints the bits are about; 0: nothing was written."""
+    bits: int
+
+
 def create(workers: int) -> int:
     """
     Return the descriptor of a new slab, all zero but for its header.
@@ -260,6 +269,16 @@ class ControlSlab:
         self._services[slot * layout.SERVICE_WORDS + layout.S_EPOCH] = epoch
         return epoch
 
+    def checks(self, slot: int, version: int) -> Checks:
+        """Return what was written of a version's endpoints."""
+        word = self._services[self._checks(slot, version)]
+        return Checks(word >> layout.CHECK_TAG_SHIFT, word & layout.CHECK_BITS_MASK)
+
+    def write_checks(self, slot: int, version: int, checks: Checks) -> None:
+        """Tell the workers which endpoints of a version are down."""
+        word = checks.tag << layout.CHECK_TAG_SHIFT | checks.bits
+        self._services[self._checks(slot, version)] = word
+
     def set_floor(self, slot: int, epoch: int) -> None:
         """Let completions of epochs before ``epoch`` count as late."""
         self._services[slot * layout.SERVICE_WORDS + layout.S_FLOOR] = epoch
@@ -285,6 +304,10 @@ class ControlSlab:
             for offset in offsets:
                 first = (base + offset) * _BYTE
                 zero_range(self.fd, first, first + count * _BYTE)
+
+    @staticmethod
+    def _checks(slot: int, version: int) -> int:
+        return slot * layout.SERVICE_WORDS + layout.S_CHECKS + version
 
     @staticmethod
     def _row(slot: int, epoch: int) -> int:

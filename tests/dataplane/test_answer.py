@@ -266,7 +266,9 @@ async def test_garbage_is_502(stage: Stage, name: str) -> None:
         await call.hang()
 
     async with ScriptedOrigin(script) as origin:
-        service = await stage.serve({"stable": [origin]})
+        service = await stage.serve(
+            {"stable": [origin]}, retries={"attempts": 0, "shield": False}
+        )
         answer = await fetch(stage.port, get())
 
     assert answer.status == 502

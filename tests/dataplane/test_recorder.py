@@ -107,6 +107,38 @@ async def test_a_new_epoch_clears_the_trip(stage: Stage) -> None:
     assert service.tripped() == again
 
 
+async def test_refused_connections_count_on_over_a_step(stage: Stage) -> None:
+    """A weight that changes in between does not make it nine instead of five."""
+    async with ScriptedOrigin() as stable:
+        service = await served(stage, stable, free_port())
+        service.weight(HALF)
+        async with dial(stage.port) as wire:
+            await ask(wire, 3, "canary")
+            epoch = service.weight(HALF + 1)
+            await ask(wire, 1, "canary")
+            await ask(wire, 1, "stable")
+            before = service.tripped()
+            await ask(wire, 1, "canary")
+
+    assert (before, service.tripped()) == (0, epoch)
+
+
+async def test_refused_connections_of_an_earlier_rollout_do_not(stage: Stage) -> None:
+    """Between two rollouts lies an epoch without any canary."""
+    async with ScriptedOrigin() as stable:
+        service = await served(stage, stable, free_port())
+        service.weight(HALF)
+        async with dial(stage.port) as wire:
+            await ask(wire, 4, "canary")
+            service.weight(0)
+            service.weight(HALF)
+            await ask(wire, 2, "canary")
+            await ask(wire, 1, "stable")
+            await ask(wire, 1, "canary")
+
+    assert service.tripped() == 0
+
+
 async def test_half_of_twenty_requests_trip(stage: Stage) -> None:
     """`error_rate: 50%, requests: 20`: the last twenty, and stable is well."""
     mood = Mood()

@@ -1,11 +1,13 @@
 """Another attempt: where it is safe, inside its budget, and charged to who failed."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from proxy.model.vocabulary import Flag
 from proxy.telemetry import layout
+from tests.support import table
 from tests.support.eventually import eventually
 from tests.support.free_port import free_port
 from tests.support.scripted_origin import Call, Script, ScriptedOrigin
@@ -13,6 +15,7 @@ from tests.support.stage import Service, Stage, flagged
 from tests.support.wire import Answer, dial, fetch, get, post
 
 ALL = 100_000
+ONCE: dict[str, Any] = {"attempts": 0, "shield": False}
 NO_SHIELD: dict[str, Any] = {"shield": False}
 
 
@@ -42,7 +45,14 @@ async def never(call: Call) -> None:
     await call.hang()
 
 
+async def garbage(call: Call) -> None:
+    """Answer what is no HTTP."""
+    await call.send(b"SSH-2.0-OpenSSH\r\n\r\n")
+    await call.hang()
+
+
 FAILURES = {
+    "garbage": (garbage, flagged(Flag.UPE)),
     "503": (status_503, 503),
     "reset": (reset, flagged(Flag.UR)),
     "close": (close, flagged(Flag.UC)),
@@ -55,14 +65,18 @@ async def canary_at(
     stage: Stage,
     stable: ScriptedOrigin,
     canary: ScriptedOrigin | int,
+    *,
+    attempt_s: float = 0.3,
+    tables: dict[str, Any] | None = None,
     **retries: object,
 ) -> Service:
     """Serve both, everything goes to the canary."""
     service = await stage.serve(
         {"stable": [stable], "canary": [canary]},
-        timeouts={"attempt": 0.3},
+        timeouts={"attempt": attempt_s},
         fail_fast=None,
         retries=retries,
+        tables=tables,
     )
     service.weight(ALL)
     return service
@@ -108,6 +122,45 @@ async def test_shield_covers_a_canary_that_is_not_there(stage: Stage) -> None:
     untouched(service)
 
 
+async def test_a_canary_over_its_limit_fails_and_is_shielded(stage: Stage) -> None:
+    """`inflight_per_version` one past it: UO for the canary, stable's answer."""
+    limits = {**table.table([])["limits"], "inflight_per_version": 2}
+    async with ScriptedOrigin() as stable, ScriptedOrigin(never) as canary:
+        service = await canary_at(
+            stage, stable, canary, attempt_s=30.0, tables={"limits": limits}
+        )
+        async with dial(stage.port) as one, dial(stage.port) as two:
+            for wire in (one, two):
+                await wire.send(get("/", "x-long: 1"))
+            await eventually(lambda: len(canary.requests) == 2)
+            third = await fetch(stage.port, get())
+            posted = await fetch(stage.port, post(b"order"))
+        code = flagged(Flag.UO)
+        await eventually(lambda: service.attempts("canary").get(code) == 2)
+
+    assert (third.status, third.get("x-headgate-version")) == (200, "stable")
+    assert (posted.status, posted.get("retry-after")) == (503, "1")
+    assert service.bank("canary", 1)[code] == 2
+    untouched(service)
+
+
+async def test_what_others_get_again_is_no_rate_of_stable(stage: Stage) -> None:
+    """Shielded attempts are marked: rates are made of first attempts alone."""
+    async with ScriptedOrigin() as stable, ScriptedOrigin(status_503) as canary:
+        service = await canary_at(stage, stable, canary)
+        for _ in range(3):
+            await fetch(stage.port, get())
+        service.weight(0)
+        await fetch(stage.port, get())
+        await service.counts("stable", {200: 4})
+
+    assert service.word("stable", layout.C_AGAIN) == 3
+    assert service.word("stable", layout.C_AGAIN_FAILED) == 0
+    assert service.word("canary", layout.C_AGAIN) == 0
+    assert service.word("stable", layout.C_ROUTED) == 1
+    assert service.timed("stable") == 1
+
+
 async def test_shield_sends_the_body_again(stage: Stage) -> None:
     """An idempotent request with a body arrives whole at stable."""
 
@@ -150,12 +203,12 @@ async def test_a_post_may_try_another_connection_if_none_was_made(
 ) -> None:
     """A connect failure processed nothing: the other endpoint gets it, once."""
     async with ScriptedOrigin() as good:
-        await stage.serve({"stable": [free_port(), good]}, retries={"attempts": 3})
+        await stage.serve({"stable": [free_port(), good]})
         async with dial(stage.port) as wire:
             answers = [await wire.ask(post(b"order")) for _ in range(20)]
 
-    assert len(good.requests) == sum(answer.status == 200 for answer in answers)
-    assert len(good.requests) >= 15
+    assert [answer.status for answer in answers] == [200] * 20
+    assert len(good.requests) == 20
 
 
 async def test_without_shield_the_canarys_failure_is_seen(stage: Stage) -> None:
@@ -210,6 +263,9 @@ async def test_one_retry_and_no_more(stage: Stage) -> None:
         (["reset"], close, 2),
         (["connect_failure"], close, 1),
         (["reset"], never, 1),
+        (["504"], never, 2),
+        (["503"], garbage, 1),
+        (["502"], garbage, 2),
     ],
 )
 async def test_only_what_is_named_is_tried_again(
@@ -266,3 +322,71 @@ async def test_a_pooled_connection_that_died_is_not_the_users_problem(
         await eventually(lambda: service.word("stable", layout.C_INFLIGHT) == 0)
 
     assert statuses == [200] * 50
+
+
+async def test_the_keep_alive_race_is_nobodys_failure(stage: Stage) -> None:
+    """RFC 9112 section 9.3.1: ended idle while our request was on its way."""
+
+    async def lazy(call: Call) -> None:
+        if call.request.target == "/race":
+            await call.close() if first.pop() else await call.reply()
+        else:
+            await call.reply()
+
+    first = [False, True]
+    async with ScriptedOrigin(lazy) as stable:
+        service = await stage.serve({"stable": [stable]}, retries=ONCE)
+        async with dial(stage.port) as wire:
+            await wire.ask(get())
+            await asyncio.sleep(1.2)  # any origin may end it from now on
+            answer = await wire.ask(get("/race"))
+        await service.counts("stable", {200: 2})
+
+    assert answer.status == 200
+    assert stable.connections == 2
+    assert service.word("stable", layout.C_RETRY_OK) == 0
+
+
+async def test_an_end_on_a_busy_connection_is_the_versions_failure(
+    stage: Stage,
+) -> None:
+    """No origin ends a connection that idled for a moment: it died."""
+
+    async def dies(call: Call) -> None:
+        await call.close() if call.request.target == "/die" else await call.reply()
+
+    async with ScriptedOrigin(dies) as stable:
+        service = await stage.serve({"stable": [stable]}, retries=ONCE)
+        async with dial(stage.port) as wire:
+            await wire.ask(get())
+            answer = await wire.ask(get("/die"))
+        await service.counts("stable", {200: 1, flagged(Flag.UC): 1})
+
+    assert answer.status == 502
+
+
+async def test_a_client_may_hang_up_while_a_retry_waits(stage: Stage) -> None:
+    """The wait before another attempt is bounded and leaves nothing behind."""
+    async with ScriptedOrigin(reset) as stable:
+        service = await stage.serve({"stable": [stable]}, retries=NO_SHIELD)
+        for _ in range(20):
+            async with dial(stage.port) as wire:
+                await wire.send(get())
+                await eventually(lambda: bool(stable.requests))
+                wire.reset()
+        await eventually(lambda: service.word("stable", layout.C_INFLIGHT) == 0)
+
+
+async def test_stable_pays_for_what_it_answers_again(stage: Stage) -> None:
+    """The budget is of the version that takes the attempt: 20 % of its requests."""
+    async with ScriptedOrigin() as stable, ScriptedOrigin(status_503) as canary:
+        service = await canary_at(stage, stable, canary)
+        service.weight(0)
+        async with dial(stage.port) as wire:
+            for _ in range(1000):
+                await wire.ask(get())
+            await asyncio.sleep(1.1)  # budgets are earned once a second
+            service.weight(ALL)
+            answers = [await wire.ask(get()) for _ in range(260)]
+
+    assert sum(answer.status == 200 for answer in answers) >= 250

@@ -64,6 +64,7 @@ class DataPlane:
             "log_format": "text",
             "log_level": "info",
             "restarted": False,
+            "drain": {"delay": 0.0, "timeout": 30.0},
             **launch,
         }
         self.process = subprocess.Popen(

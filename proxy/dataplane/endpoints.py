@@ -1,0 +1,144 @@
+"""
+Which endpoint of a version takes the next attempt, and which is left out.
+
+An endpoint that failed ``FAILURES_MAX`` times in a row is left out for a while;
+then one request tries it, and a failure leaves it out for twice as long. What an
+active check found down is left out as well. The last one left is never left out:
+asking it can only help. A canary whose checks all fail is the exception, as long
+as stable can answer instead.
+
+An ordinary request of a version with one endpoint never comes here: lists are
+made anew when something changes, not when somebody chooses.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from proxy.dataplane import retry
+from proxy.dataplane.pool import Pool, least_loaded
+from proxy.model.vocabulary import Flag
+from proxy.telemetry import layout
+
+if TYPE_CHECKING:
+    from proxy.dataplane.bound import BoundService, BoundVersion
+    from proxy.dataplane.exchange import Exchange
+    from proxy.dataplane.worker import Worker
+
+FAILURES_MAX: Final = 5
+"""In a row; one more and the endpoint is left out (Envoy's consecutive_5xx)."""
+OUT_S_MIN: Final = 1.0
+OUT_S_MAX: Final = 60.0
+"""How long it is left out the first time, and at most (Linkerd's penalties)."""
+JITTER: Final = 0.2
+"""Up to so much longer by chance, so that workers do not probe together."""
+
+NOT_ITS_FAULT: Final = frozenset({Flag.UO, Flag.UH})
+"""Failures of an attempt that no endpoint was asked for."""
+
+
+def choose(exchange: "Exchange") -> Pool | None:
+    """Return the endpoint of the next attempt; None if stable should answer."""
+    version = exchange.version
+    pools = version.pools
+    if not pools:
+        if retry.is_shielded(exchange):
+            return None
+        pools = version.every
+    trail = exchange.trail
+    if trail and len(pools) > 1:
+        tried = {failure.pool for failure in trail}
+        pools = [pool for pool in pools if pool not in tried] or pools
+    chance = exchange.worker.chance
+    pool = least_loaded(pools, chance)
+    if not pool.on_trial:
+        return pool
+    sure = [one for one in pools if not one.on_trial]
+    if sure and exchange.request.method not in retry.IDEMPOTENT:
+        return least_loaded(sure, chance)
+    pool.on_trial = False
+    pool.prober = exchange
+    refresh(version)
+    return pool
+
+
+def failed(exchange: "Exchange", pool: Pool) -> None:
+    """Count a failure of an endpoint, and leave it out where that says so."""
+    pool.failures += 1
+    now_s = exchange.worker.now_s
+    if pool.out_until_s:
+        if pool.prober is exchange or pool.on_trial:
+            _leave_out(exchange, pool, now_s)
+    elif pool.failures >= FAILURES_MAX and any(
+        one is not pool and one.is_open for one in exchange.version.every
+    ):
+        _leave_out(exchange, pool, now_s)
+
+
+def succeeded(exchange: "Exchange", pool: Pool) -> None:
+    """Note that an endpoint with failures answered well."""
+    if pool.out_until_s:
+        if not (pool.prober is exchange or pool.on_trial):
+            return  # it was asked before it was left out
+        pool.back_s = exchange.worker.now_s
+        pool.out_until_s = 0.0
+        pool.on_trial = False
+        pool.prober = None
+    pool.failures = 0
+    refresh(exchange.version)
+
+
+def _leave_out(exchange: "Exchange", pool: Pool, now_s: float) -> None:
+    if not pool.out_until_s and now_s - pool.back_s > OUT_S_MAX:
+        pool.outs = 0  # it did well for long
+    out_s = min(OUT_S_MIN * 2**pool.outs, OUT_S_MAX)
+    pool.outs = min(pool.outs + 1, 16)
+    pool.out_until_s = now_s + out_s * (1 + JITTER * exchange.worker.chance.random())
+    pool.on_trial = False
+    pool.prober = None
+    refresh(exchange.version)
+
+
+def refresh(version: "BoundVersion") -> None:
+    """List anew which endpoints may be asked."""
+    up = [pool for pool in version.every if not pool.down]
+    version.pools = (
+        [pool for pool in up if not pool.out_until_s or pool.on_trial]
+        or up
+        or ([] if version.is_canary else version.every)
+    )
+
+
+def review(service: "BoundService", worker: "Worker") -> None:
+    """Let time pass: whose time is over is tried; checks are read."""
+    now_s = worker.now_s
+    for version in service.versions:
+        changed = _read_checks(version, worker, service.base)
+        for pool in version.every:
+            if pool.out_until_s:
+                _review(pool, now_s)
+                changed = True
+        if changed:
+            refresh(version)
+
+
+def _review(pool: Pool, now_s: float) -> None:
+    prober = pool.prober
+    if prober is not None and prober.pool is not pool:
+        pool.prober = None  # it ended without telling anything
+    if pool.prober is None and pool.out_until_s <= now_s:
+        pool.on_trial = True
+
+
+def _read_checks(version: "BoundVersion", worker: "Worker", base: int) -> bool:
+    """Take over what control's checks found; a word for others is ignored."""
+    word = 0
+    if version.check_tag:
+        word = worker.shared[base + layout.S_CHECKS + version.index]
+    if word == version.check_word:
+        return False
+    version.check_word = word
+    bits = 0
+    if word >> layout.CHECK_TAG_SHIFT == version.check_tag:
+        bits = word & layout.CHECK_BITS_MASK
+    for number, pool in enumerate(version.every):
+        pool.down = bool(bits >> number & 1)
+    return True
