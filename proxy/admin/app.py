@@ -15,7 +15,13 @@ from http import HTTPStatus
 from aiohttp import web
 
 from proxy import __version__
-from proxy.admin.bodies import BODY_BYTES_MAX, check_members, read_object, split_weights
+from proxy.admin.bodies import (
+    BODY_BYTES_MAX,
+    check_members,
+    pushed_event,
+    read_object,
+    split_weights,
+)
 from proxy.admin.guard import Guard, guard_requests
 from proxy.admin.problems import answer_problems
 from proxy.admin.stream import Streams
@@ -60,6 +66,7 @@ def make_app(controller: Controller, guard: Guard) -> web.Application:
             web.get("/api/v1/services", api.services),
             web.get("/api/v1/services/{service}", api.service),
             web.put("/api/v1/services/{service}/split", api.split),
+            web.post("/api/v1/services/{service}/events", api.events),
             web.get("/api/v1/rollouts", api.rollouts),
             web.get("/api/v1/rollouts/{service}", api.rollout),
             web.get("/api/v1/rollouts/{service}/history", api.history),
@@ -105,6 +112,13 @@ class _Api:
                 HTTPStatus.UNPROCESSABLE_ENTITY, "InvalidSplit", str(error)
             ) from error
         return _json(service)
+
+    async def events(self, request: web.Request) -> web.Response:
+        version, event, count = pushed_event(await read_object(request))
+        pushed = self._controller.push_events(
+            request.match_info["service"], version=version, event=event, count=count
+        )
+        return _json(pushed)
 
     async def rollouts(self, _request: web.Request) -> web.Response:
         return _json(self._controller.rollouts())

@@ -21,6 +21,8 @@ BODY_READ_S = 10.0
 """A body that takes longer comes from a client that is stuck or hostile."""
 TEXT_CHARS_MAX = 2000
 """Longest reason or revision; it is kept for ever in the decisions."""
+PUSHED_MAX = 1_000_000
+"""Events of one push; who has more sends more pushes."""
 WEIGHT_MAX = 100
 """Shares are written in percent."""
 
@@ -95,6 +97,23 @@ def split_weights(document: Mapping[str, Any]) -> tuple[dict[str, float], str, b
         reason or "",
         bool(force),
     )
+
+
+def pushed_event(document: Mapping[str, Any]) -> tuple[str, str, int]:
+    """
+    Return the version, the event and the count (1 when absent) of a push.
+
+    Raises:
+        RequestError: 400 when a member is missing or no such thing.
+    """
+    check_members(document, {"version": str, "event": str, "count": int})
+    for name in ("version", "event"):
+        if not document.get(name):
+            _refuse(f"{name} is missing, expected its name")
+    count = 1 if document.get("count") is None else document["count"]
+    if not 1 <= count <= PUSHED_MAX:
+        _refuse(f"count is {count}, expected 1 to {PUSHED_MAX}")
+    return document["version"], document["event"], count
 
 
 async def _read(request: web.Request) -> bytes:

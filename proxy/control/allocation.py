@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 from proxy.errors import TableError
-from proxy.telemetry.layout import CELLS_MAX, SEEN_MAX, SERVICES_MAX
+from proxy.telemetry.layout import CELLS_MAX, EVENTS_MAX, SEEN_MAX, SERVICES_MAX
 
 JsonObject = dict[str, Any]
 Key = tuple[str, ...]
@@ -28,17 +28,21 @@ class Kind(StrEnum):
     SLOT = "slot"
     CELL = "cell"
     SEEN = "seen"
+    EVENT = "event"
 
 
 CAPACITY = {
     Kind.SLOT: SERVICES_MAX,
     Kind.CELL: CELLS_MAX,
     Kind.SEEN: SEEN_MAX,
+    Kind.EVENT: EVENTS_MAX,
 }
+"""Units of each kind; those of events are a service's own."""
 
 ARM_CONTROL = "=control"
 ARM_MIRROR = "=mirror"
 """Arms beside the versions; no version can be called so."""
+ARM_TRIALS = "=trials"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class Wish:
     service: str
     versions: tuple[str, ...]
     routes: tuple[str, ...]
+    events: tuple[str, ...] = ()
 
     def places(self) -> list[tuple[Kind, Key, int]]:
         """Return every place the service needs, as kind, key and count."""
@@ -77,6 +82,18 @@ class Wish:
             (Kind.SLOT, slot_key(self), 1),
             *((Kind.SEEN, (self.service, name), 1) for name in self.versions),
             *((Kind.CELL, cell_key(self, arm), per_arm) for arm in arms),
+            *((Kind.EVENT, (self.service, event), 1) for event in self.events),
+            *((Kind.SEEN, key, 1) for key in self._trial_keys()),
+        ]
+
+    def _trial_keys(self) -> list[Key]:
+        """Return what the tables of events' trials belong to, of each version."""
+        if not self.events:
+            return []
+        return [
+            trial_key(self, version, event)
+            for version in self.versions
+            for event in ("", *self.events)
         ]
 
 
@@ -88,6 +105,11 @@ def slot_key(wish: Wish) -> Key:
 def cell_key(wish: Wish, arm: str) -> Key:
     """Return what the cells of one arm belong to: cells follow one for each route."""
     return (wish.service, arm, *wish.routes)
+
+
+def trial_key(wish: Wish, version: str, event: str) -> Key:
+    """Return what a table of trials belongs to; of the event ``""``: all trials."""
+    return (wish.service, version, ARM_TRIALS, event)
 
 
 class Allocation:
@@ -131,6 +153,14 @@ class Allocation:
         """Return a version's seen table."""
         return self._by_key[Kind.SEEN, (wish.service, version)].first
 
+    def trials(self, wish: Wish, version: str, event: str = "") -> int:
+        """Return a version's table of trials, or of those that had ``event``."""
+        return self._by_key[Kind.SEEN, trial_key(wish, version, event)].first
+
+    def event(self, wish: Wish, event: str) -> int:
+        """Return an event's word in the service's cells."""
+        return self._by_key[Kind.EVENT, (wish.service, event)].first
+
 
 def allocate(
     present: Allocation,
@@ -158,17 +188,23 @@ def allocate(
         if (place.kind, place.key) in wanted or _held(place, oldest_in_use)
     ]
     have = {(place.kind, place.key) for place in kept}
-    taken = {
-        kind: sorted((p.first, p.count) for p in kept if p.kind is kind)
-        for kind in Kind
-    }
+    taken: dict[tuple[Kind, str], list[tuple[int, int]]] = {}
+    for place in sorted(kept, key=lambda place: place.first):
+        pool = taken.setdefault(_pool(place.kind, place.key), [])
+        pool.append((place.first, place.count))
     fresh: list[Place] = []
     for (kind, key), count in wanted.items():
         if (kind, key) not in have:
-            first = _gap(taken[kind], count, kind)
-            insort(taken[kind], (first, count))
+            pool = taken.setdefault(_pool(kind, key), [])
+            first = _gap(pool, count, kind)
+            insort(pool, (first, count))
             fresh.append(Place(kind, key, first, count))
     return Allocation([*kept, *fresh]), fresh
+
+
+def _pool(kind: Kind, key: Key) -> tuple[Kind, str]:
+    """Return which units a place is made of: all services', or its service's own."""
+    return kind, key[0] if kind is Kind.EVENT else ""
 
 
 def _held(place: Place, oldest_in_use: int) -> bool:
@@ -194,6 +230,6 @@ def _gap(taken: list[tuple[int, int]], count: int, kind: Kind) -> int:
     if first + count > CAPACITY[kind]:
         raise TableError(
             f"the services need more than {CAPACITY[kind]} {kind.value} places: "
-            "declare fewer versions or routes"
+            "declare fewer versions, routes or events"
         )
     return first

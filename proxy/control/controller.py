@@ -60,7 +60,8 @@ class Controller:
         "revision", "healthy": bool|None, "endpoints": [str], "ejected": n, "inflight",
         "rate_per_s", "error_rate", "requests", "codes": {code: n},
         "failures": {flag: n}, "latency": {"p50","p90","p99"},
-        "ttfb": {"p50","p90","p99"}}],
+        "ttfb": {"p50","p90","p99"},
+        "events": {event: {"count", "rate_per_s", "per_request"}}}],
         "routes": [...], "exposed_requests", "retries", "mirror": {outcome: n},
         "unjudged_revisions", "split_to_commit": {...}|None}``
 
@@ -192,6 +193,31 @@ class Controller:
         await self._applied(steward)
         return self.service(name)
 
+    def push_events(
+        self, name: str, *, version: str, event: str, count: int
+    ) -> JsonObject:
+        """
+        Count business events that happened elsewhere, for the version they came of.
+
+        Returns ``{"service", "version", "event", "count"}`` with what was pushed
+        of it so far. They are saved with the next second's state.
+
+        Raises:
+            NotFoundError: no such service, version or event.
+        """
+        steward = self._governor.steward(name)
+        for what, named, known in (
+            ("version", version, steward.wish.versions),
+            ("event", event, steward.wish.events),
+        ):
+            if named not in known:
+                there = ", ".join(known) or "none"
+                raise NotFoundError(
+                    f"service {name} has no {what} {named!r}, there is: {there}"
+                )
+        total = steward.push(version, event, count)
+        return {"service": name, "version": version, "event": event, "count": total}
+
     def config(self) -> JsonObject:
         """
         Return the configuration in force, secrets redacted.
@@ -243,7 +269,8 @@ class Controller:
         live = self._figures.read(steward)
         windows = self._figures.windows(steward, live)
         outcomes = mirrored(self._governor, steward)
-        return views.service_json(steward, live, windows, outcomes)
+        words = self._governor.event_words(steward)
+        return views.service_json(steward, live, windows, outcomes, words)
 
     def _route(self, steward: Steward, route: str, place: int) -> JsonObject:
         allocation, slab = self._governor.allocation, self._governor.slab

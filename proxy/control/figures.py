@@ -8,7 +8,7 @@ and costs nothing between two looks. For show only: nothing is judged by it.
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from proxy.control.governor import Governor
 from proxy.control.steward import Steward
@@ -45,6 +45,8 @@ class Window:
     latency: Counts
     ttfb: Counts
     again: Again = NONE_AGAIN
+    events: Counts = field(default_factory=dict)
+    """Business events by their word."""
 
 
 NOTHING = Window(0.0, 0, {}, {}, {}, {})
@@ -72,12 +74,21 @@ class Figures:
         }
 
     def read(self, steward: Steward) -> dict[str, Live]:
-        """Return the present reading of a service's versions."""
+        """Return the present reading of a service's versions, pushed events in it."""
         allocation, slab = self._governor.allocation, self._governor.slab
-        return {
+        read = {
             version: read_live(slab, allocation.cell(steward.wish, version))
             for version in steward.wish.versions
         }
+        for version, events in steward.memory.pushed.items():
+            if version in read:
+                places = {
+                    layout.C_EVENTS + allocation.event(steward.wish, event): count
+                    for event, count in events.items()
+                    if event in steward.wish.events
+                }
+                read[version] = _with_words(read[version], places)
+        return read
 
     def windows(self, steward: Steward, now: Mapping[str, Live]) -> dict[str, Window]:
         """Return what each version did between the oldest reading kept and ``now``."""
@@ -89,6 +100,23 @@ class Figures:
             version: _window(seconds, live, before.get((steward.name, version)))
             for version, live in now.items()
         }
+
+
+def _with_words(live: Live, more: Counts) -> Live:
+    words = dict(live.words)
+    for place, count in more.items():
+        words[place] = words.get(place, 0) + count
+    return replace(live, words=words)
+
+
+def events_in(live: Live) -> Counts:
+    """Return a reading's business events by their word."""
+    last = layout.C_EVENTS + layout.EVENTS_MAX
+    return {
+        place - layout.C_EVENTS: count
+        for place, count in live.words.items()
+        if layout.C_EVENTS <= place < last
+    }
 
 
 def _window(seconds: float, now: Live, before: Live | None) -> Window:
@@ -103,6 +131,7 @@ def _window(seconds: float, now: Live, before: Live | None) -> Window:
         latency=difference(now.latency, before.latency),
         ttfb=difference(now.ttfb, before.ttfb),
         again=now.again.since(before.again),
+        events=difference(events_in(now), events_in(before)),
     )
 
 

@@ -21,7 +21,7 @@ from proxy.control.steward import Steward, memory_of
 from proxy.control.store import Saved, Store
 from proxy.control.tables import Roles, table_document, wish_of
 from proxy.control.tasks import describe
-from proxy.control.weights import WeightWriter, shares
+from proxy.control.weights import WeightWriter, cells_of, shares
 from proxy.errors import NotFoundError, StoreConflictError, StoreError
 from proxy.rollout.events import (
     ConfigSeen,
@@ -121,6 +121,9 @@ class Governor:
         for place in fresh:
             if place.kind is Kind.SLOT:
                 self._writer.move(allocation, place.key[0], place.first)
+            elif place.kind is Kind.EVENT:
+                cells = cells_of(allocation, place.key[0])
+                self.slab.zero_event(cells, place.first)
         self._settings = settings
         self.config_hash = loaded.hash
         self._adopt(settings)
@@ -215,6 +218,11 @@ class Governor:
             known = ", ".join(self.stewards)
             raise NotFoundError(f"no service {name!r}, there is: {known}")
         return steward
+
+    def event_words(self, steward: Steward) -> dict[str, int]:
+        """Return the words of a service's business events in its cells."""
+        wish = steward.wish
+        return {name: self.allocation.event(wish, name) for name in wish.events}
 
     def order(self, steward: Steward, event: Event) -> None:
         """

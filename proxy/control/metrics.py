@@ -60,6 +60,7 @@ def mirrored(governor: Governor, steward: Steward) -> dict[str, int]:
 def _service(governor: Governor, figures: Figures, steward: Steward) -> ServiceFigures:
     live = figures.read(steward)
     shares = shares_of(figures.windows(steward, live))
+    words = governor.event_words(steward)
     return ServiceFigures(
         name=steward.name,
         versions=tuple(
@@ -68,6 +69,10 @@ def _service(governor: Governor, figures: Figures, steward: Steward) -> ServiceF
                 live[name],
                 steward.weights.get(name, 0.0) / PERCENT_ALL,
                 shares[name],
+                {
+                    event: live[name].word(layout.C_EVENTS + word)
+                    for event, word in words.items()
+                },
             )
             for name in steward.wish.versions
         ),

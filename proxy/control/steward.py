@@ -43,6 +43,8 @@ class Memory:
     """Live requests routed to each version as last counted."""
     exposed: int = 0
     """Live requests routed to whoever was the canary, since ever."""
+    pushed: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Business events pushed by the API, by version and event, since ever."""
     ended: dict[str, int] = field(default_factory=dict)
     """Ended runs by ``outcome/reason``."""
     stale: tuple[int, int] | None = None
@@ -170,6 +172,14 @@ class Steward:
         added = self.count(routed, slab_started_s).get(self.state.canary, 0)
         state = rollout.exposed(self.state, added)
         self.memory = replace(self.memory, rollout=state)
+
+    def push(self, version: str, event: str, count: int) -> int:
+        """Add events that were pushed; return how many there are by now."""
+        pushed = {name: dict(events) for name, events in self.memory.pushed.items()}
+        events = pushed.setdefault(version, {})
+        events[event] = events.get(event, 0) + count
+        self.memory = replace(self.memory, pushed=pushed)
+        return events[event]
 
     def leave(self, slab_started_s: int, epoch: int) -> None:
         """Note which epoch the next row leaves, so that a crash cannot lose it."""

@@ -14,6 +14,7 @@ from proxy.control.allocation import ARM_CONTROL, ARM_MIRROR, Allocation, Wish
 from proxy.model.vocabulary import UNIT_BUCKETS
 from proxy.settings.addresses import parse_endpoint, parse_route
 from proxy.settings.schema import (
+    EventWhenSettings,
     MirrorSettings,
     ServiceSettings,
     Settings,
@@ -39,7 +40,9 @@ class Roles:
 
 def wish_of(name: str, service: ServiceSettings) -> Wish:
     """Return the places that a service needs."""
-    return Wish(name, tuple(service.versions), tuple(service.routes))
+    return Wish(
+        name, tuple(service.versions), tuple(service.routes), tuple(service.events)
+    )
 
 
 def salt_of(name: str, service: ServiceSettings, revision: str | None) -> str:
@@ -135,6 +138,11 @@ def _service(
             for one in service.overrides
         ],
         "routes": [_route(route) for route in service.routes],
+        "events": [
+            _event(event, one.when, wish, allocation)
+            for event, one in service.events.items()
+            if one.when is not None
+        ],
         "versions": [
             _version(version, service, wish, allocation) for version in service.versions
         ],
@@ -177,6 +185,7 @@ def _version(
         "name": name,
         "endpoints": [_endpoint(text) for text in version.endpoints],
         "seen": allocation.seen(wish, name),
+        "trials": allocation.trials(wish, name) if wish.events else None,
         "cell": allocation.cell(wish, name),
         "check_tag": check_tag(service, name),
         "revision_header": None if revision is None else revision.header,
@@ -222,6 +231,18 @@ def _when(when: WhenSettings) -> JsonObject:
     if when.path_prefix is not None:
         condition["path_prefix"] = when.path_prefix
     return condition
+
+
+def _event(
+    name: str, when: EventWhenSettings, wish: Wish, allocation: Allocation
+) -> JsonObject:
+    return {
+        "name": name,
+        "word": allocation.event(wish, name),
+        "when": _when(when),
+        "statuses": list(when.status),
+        "seen": [allocation.trials(wish, one, name) for one in wish.versions],
+    }
 
 
 def _fail_fast(service: ServiceSettings) -> JsonObject | None:

@@ -30,12 +30,19 @@ def service_json(
     live: Mapping[str, Live],
     windows: Mapping[str, Window],
     mirrored: Mapping[str, int],
+    events: Mapping[str, int],
 ) -> JsonObject:
     """Return a service with its versions, split, live rates and quantiles."""
     state = steward.state
     shares = shares_of(windows)
     versions = [
-        _version_json(steward, name, live[name], windows[name], shares[name])
+        {
+            **_version_json(steward, name, live[name], windows[name], shares[name]),
+            "events": {
+                event: _event_json(word, live[name], windows[name])
+                for event, word in events.items()
+            },
+        }
         for name in steward.wish.versions
     ]
     asked = _together(window.requests for window in windows.values())
@@ -88,6 +95,16 @@ def _version_json(
         "failures": {flag.name: count for flag, count in live.failures().items()},
         "latency": quantiles_of(window.latency),
         "ttfb": quantiles_of(window.ttfb),
+    }
+
+
+def _event_json(word: int, live: Live, window: Window) -> JsonObject:
+    """Return a business event of a version: since the start, and of the last 10 s."""
+    count = window.events.get(word, 0)
+    return {
+        "count": live.word(layout.C_EVENTS + word),
+        "rate_per_s": round(count / window.seconds, 3) if window.seconds else None,
+        "per_request": round(count / window.routed, 6) if window.routed else None,
     }
 
 

@@ -29,6 +29,7 @@ from proxy.settings.service import (
     UnitSettings,
     WhenSettings,
 )
+from proxy.settings.slo import RESERVED_METRICS
 from proxy.settings.units import format_duration, quote
 
 Broken = Callable[[Loc], frozenset[str | int]]
@@ -42,6 +43,9 @@ CHECKED_MAX = 48
 
 CELLS_MAX = 4096
 """Half of the slab's cells, so that a reload can replace every one."""
+
+SEEN_MAX = 4096
+"""Tables of units that the slab has: one a version, and for its events more."""
 
 ARMS_BESIDE_VERSIONS = 2
 """``control`` and ``mirror``."""
@@ -141,6 +145,13 @@ def _check_cells(settings: Settings) -> Iterator[Mistake]:
     if cells > CELLS_MAX:
         message = f"versions times routes need {cells} counters, at most {CELLS_MAX}"
         yield ("services",), message
+    tables = sum(
+        len(service.versions) * (1 + len(service.events) + bool(service.events))
+        for service in settings.services.values()
+    )
+    if tables > SEEN_MAX:
+        message = f"versions times events need {tables} tables, at most {SEEN_MAX}"
+        yield ("services",), message
 
 
 def _check_service(
@@ -158,6 +169,8 @@ def _check_service(
         yield from _check_when((*place, "when"), override.when)
         yield from _undeclared((*place, "version"), override.version, declared)
     yield from _repeated((*loc, "routes"), service.routes)
+    for name in service.events:
+        yield from _check_event((*loc, "events", name, KEY), name)
     if service.host not in ("preserve", "endpoint"):
         yield from _check_host((*loc, "host"), service.host)
     yield from _check_mirror(loc, service, declared)
@@ -225,6 +238,12 @@ def _check_when(loc: Loc, when: WhenSettings) -> Iterator[Mistake]:
         yield loc, "expected `header`, `cookie`, `method` or `path_prefix`"
 
 
+def _check_event(loc: Loc, name: str) -> Iterator[Mistake]:
+    yield from _check_name(loc, name)
+    if name in RESERVED_METRICS:
+        yield loc, f"{quote(name)} is the name of a metric"
+
+
 def _check_host(loc: Loc, host: str) -> Iterator[Mistake]:
     name, separator, port = host.rpartition(":")
     if host.endswith("]") or not separator:
@@ -266,7 +285,10 @@ def _check_rollout(
     seen: dict[str, Loc] = {}
     for place, slo in _whole((*loc, "slos"), rollout.slos, broken):
         yield from slo_checks.check(
-            place, slo, service, routes_read=not broken((*loc[:2], "routes"))
+            place,
+            slo,
+            service,
+            routes_read=not broken((*loc[:2], "routes")),
         )
         text = slo.model_dump_json()
         if text in seen:

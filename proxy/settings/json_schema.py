@@ -71,12 +71,15 @@ def groups() -> Iterator[type[BaseModel]]:
 
 
 def descriptions() -> dict[str, dict[str, str]]:
-    """Return the docstring of every setting, by group and key."""
+    """Return the docstring of every setting, inherited ones too, by group and key."""
     found: dict[str, dict[str, str]] = {}
     for module in MODULES:
         for node in ast.parse(inspect.getsource(module)).body:
             if isinstance(node, ast.ClassDef):
-                found[node.name] = dict(_attribute_docstrings(node))
+                words: dict[str, str] = {}
+                for base in node.bases:
+                    words |= found.get(ast.unparse(base), {})
+                found[node.name] = words | dict(_attribute_docstrings(node))
     return found
 
 

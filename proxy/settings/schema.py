@@ -34,6 +34,8 @@ from proxy.settings.rollout import (
     StepSettings,
 )
 from proxy.settings.service import (
+    EventSettings,
+    EventWhenSettings,
     HealthCheckSettings,
     MatchSettings,
     MirrorSettings,
@@ -65,6 +67,8 @@ __all__ = [
     "AdminSettings",
     "ClientErrorGuardSettings",
     "DrainSettings",
+    "EventSettings",
+    "EventWhenSettings",
     "FailFastSettings",
     "GuardsSettings",
     "HealthCheckSettings",

@@ -30,6 +30,7 @@ from proxy.settings.fields import (
     HostText,
     Method,
     Model,
+    OneOrMany,
     Path,
     Percent,
     RouteText,
@@ -39,6 +40,7 @@ from proxy.settings.fields import (
     mistake,
 )
 from proxy.settings.rollout import RolloutSettings
+from proxy.settings.slo import StatusCodes
 
 ROUTES_MAX = 32
 """Routes of a service; the contract's figure, and the slab's."""
@@ -48,6 +50,11 @@ ENDPOINTS_MAX = 256
 
 ENTRIES_MAX = 256
 """Matches, overrides or units of a service, tried one after another."""
+
+
+EVENTS_MAX = 12
+"""Events of a service: half of a cell's words for them, so that a reload can
+replace every one."""
 
 
 class MatchSettings(Model):
@@ -133,8 +140,6 @@ class UnitSettings(Model):
 class WhenSettings(Model):
     """A condition on a request; everything named must hold."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"status"})
-
     header: dict[HeaderName, Text] = Field(default_factory=dict)
     """Values of request fields by name; ``"*"``: the field is present."""
 
@@ -146,6 +151,27 @@ class WhenSettings(Model):
 
     path_prefix: Path | None = None
     """Start of the path, by whole segments. None: any path."""
+
+
+class EventWhenSettings(WhenSettings):
+    """A condition on a request and its answer; everything named must hold."""
+
+    status: Annotated[
+        tuple[StatusCodes, ...],
+        Field(min_length=1, max_length=ENTRIES_MAX),
+        BeforeValidator(
+            lambda value: value if isinstance(value, list | tuple) else (value,)
+        ),
+        OneOrMany(),
+    ] = ("2xx",)
+    """Statuses of the answer, such as ``2xx`` or 201: one, or a list of which any."""
+
+
+class EventSettings(Model):
+    """A business event, counted for the version that answered."""
+
+    when: EventWhenSettings | None = None
+    """The requests and answers that are one. None: it is only pushed by the API."""
 
 
 class OverrideSettings(Model):
@@ -268,8 +294,6 @@ class MirrorSettings(Model):
 class ServiceSettings(Model):
     """One logical API and the versions behind it."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"events"})
-
     match: Annotated[tuple[MatchSettings, ...], Field(max_length=ENTRIES_MAX)] = ()
     """The requests that belong to the service, any of these. Absent: every one."""
 
@@ -302,6 +326,11 @@ class ServiceSettings(Model):
     routes: Annotated[tuple[RouteText, ...], Field(max_length=ROUTES_MAX)] = ()
     """Routes that are judged and shown on their own too, such as
     ``GET /orders/{id}``; at most 32."""
+
+    events: Annotated[dict[str, EventSettings], Field(max_length=EVENTS_MAX)] = Field(
+        default_factory=dict
+    )
+    """Business events by name, such as orders, counted per version; at most 12."""
 
     host: Text = "preserve"
     """``Host`` sent upstream: ``preserve`` the client's, the ``endpoint``'s, or a

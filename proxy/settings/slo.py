@@ -35,6 +35,10 @@ QUANTILE_MAX = 0.9999
 LATENCIES = ("latency", "ttfb")
 Metric = Literal["latency", "ttfb", "error_rate"]
 METRICS = get_args(Metric)
+RESERVED_METRICS = frozenset(
+    {*METRICS, "client_error_rate", "mismatch_rate", "prometheus"}
+)
+"""What no event may be called."""
 
 _STATUS = re.compile(r"[1-5](?:[0-9][0-9]|xx)", re.ASCII)
 

@@ -55,6 +55,8 @@ class VersionFigures:
     live: Live
     weight_ratio: float
     share_ratio: float | None
+    events: Mapping[str, int]
+    """Business events by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,12 @@ def _traffic(tree: Tree) -> Iterator[Metric]:
     retries = CounterMetricFamily(
         "headgate_retries", "Second attempts.", labels=[*labels, "outcome"]
     )
+    events = CounterMetricFamily(
+        "headgate_events", "Business events.", labels=[*labels, "event"]
+    )
     for names, version in _pairs(tree):
+        for event, count in version.events.items():
+            events.add_metric([*names, event], count)
         for code, count in _by_code(version.live.requests).items():
             requests.add_metric([*names, code], count)
         for code, count in _by_code(version.live.attempts).items():
@@ -175,7 +182,7 @@ def _traffic(tree: Tree) -> Iterator[Metric]:
         for outcome, place in RETRY_OUTCOMES.items():
             if count := version.live.word(place):
                 retries.add_metric([*names, outcome], count)
-    yield from (requests, attempts, failures, retries)
+    yield from (requests, attempts, failures, retries, events)
 
 
 def _histograms(tree: Tree) -> Iterator[Metric]:

@@ -292,6 +292,13 @@ class ControlSlab:
         """Zero whole cells in all regions, before they are given to another arm."""
         self._zero(cells, 0, layout.CELL_WORDS)
 
+    def zero_event(self, cells: Iterable[int], word: int) -> None:
+        """Zero an event's counts in ``cells``, before another event gets its word."""
+        places = [layout.C_EVENTS, *(_bank_events(epoch) for epoch in (0, 1))]
+        held = list(cells)
+        for place in places:
+            self._zero(held, place + word, 1)
+
     def zero_seen(self, table: int) -> None:
         """Forget all units of a seen table, before another version gets it."""
         first = layout.seen_byte_offset(table)
@@ -313,6 +320,11 @@ class ControlSlab:
     def _row(slot: int, epoch: int) -> int:
         row = layout.S_ROWS + (epoch & 1) * layout.ROW_WORDS
         return slot * layout.SERVICE_WORDS + row
+
+
+def _bank_events(epoch: int) -> int:
+    """Return the first event word of an epoch's bank, from its cell's start."""
+    return layout.bank_offset(epoch) + layout.B_EVENTS
 
 
 class SupervisorSlab:

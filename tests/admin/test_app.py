@@ -226,3 +226,40 @@ async def test_an_actor_cannot_write_lines_into_the_record() -> None:
     who = controller.asked[0]["who"]
     assert who.startswith("e31mve")
     assert len(who) < 130
+
+
+async def test_pushed_events_reach_the_controller() -> None:
+    """The contract's body is handed on; a push without a count is of one event."""
+    controller = StandInController()
+    path = "/api/v1/services/checkout/events"
+    body = {"version": "canary", "event": "orders", "count": 3}
+    async with admin_api(controller) as api:
+        answer = await api.ask("POST", path, body)
+        await api.ask("POST", path, {"version": "canary", "event": "orders"})
+
+    assert answer.json == {"service": "checkout", **body}
+    assert controller.asked == [body, {**body, "count": 1}]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"event": "orders"}, "version is missing"),
+        ({"version": "canary"}, "event is missing"),
+        ({"version": "canary", "event": "orders", "count": 0}, "expected 1 to"),
+        ({"version": "canary", "event": "orders", "count": 10**7}, "expected 1 to"),
+        ({"version": "canary", "event": "orders", "count": "3"}, "expected a number"),
+        ({"version": "canary", "event": "orders", "counts": 3}, "did you mean"),
+    ],
+)
+async def test_a_push_that_says_too_little_is_refused(
+    body: dict[str, object], says: str
+) -> None:
+    """400 with the member that is wrong; nothing is counted."""
+    controller = StandInController()
+    async with admin_api(controller) as api:
+        answer = await api.ask("POST", "/api/v1/services/checkout/events", body)
+
+    assert answer.status == 400
+    assert says in answer.json["detail"]
+    assert controller.asked == []

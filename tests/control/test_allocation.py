@@ -24,6 +24,7 @@ wishes = st.lists(
         names,
         st.lists(names, min_size=1, unique=True).map(tuple),
         st.lists(st.sampled_from(["GET /", "POST /"]), unique=True).map(tuple),
+        st.lists(st.sampled_from(["orders", "gifts"]), unique=True).map(tuple),
     ),
     unique_by=lambda wish: wish.service,
     max_size=3,
@@ -124,10 +125,40 @@ def test_no_place_is_ever_shared(history: list[list[Wish]]) -> None:
             allocation, wanted, generation=generation, oldest_in_use=generation - 1
         )
         for kind in Kind:
+            # A service's event words are its own.
             units = [
-                unit
+                (place.key[0] if kind is Kind.EVENT else "", unit)
                 for place in allocation.places
                 if place.kind is kind
                 for unit in range(place.first, place.first + place.count)
             ]
             assert len(units) == len(set(units))
+
+
+def test_events_have_words_of_their_service() -> None:
+    """Each service begins at its own word 0; versions have a table an event."""
+    shop = Wish("shop", ("stable", "canary"), (), ("orders", "gifts"))
+    blog = Wish("blog", ("only",), (), ("reads",))
+    allocation = grow(Allocation(), shop, blog)
+
+    assert [allocation.event(shop, name) for name in shop.events] == [0, 1]
+    assert allocation.event(blog, "reads") == 0
+    tables = {
+        allocation.trials(wish, version, event)
+        for wish in (shop, blog)
+        for version in wish.versions
+        for event in ("", *wish.events)
+    }
+    seen = {allocation.seen(shop, name) for name in shop.versions}
+    assert len(tables) == 8
+    assert not tables & seen
+
+
+def test_an_event_that_comes_in_between_moves_no_other() -> None:
+    """A reload that adds an event does not mix up the counts of the others."""
+    before = grow(Allocation(), Wish("shop", ("a",), (), ("orders",)))
+    more = Wish("shop", ("a",), (), ("gifts", "orders"))
+    after = grow(before, more, generation=2)
+
+    assert after.event(more, "orders") == 0
+    assert after.event(more, "gifts") == 1

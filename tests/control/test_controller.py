@@ -14,7 +14,12 @@ from proxy.model.vocabulary import FLAG_CODE_BASE, Flag, MirrorOutcome, Rejectio
 from proxy.telemetry import layout
 from tests.support.control_room import BASE, ControlRoom
 
-TEXT = BASE.replace("    rollout:", '    routes: ["POST /orders"]\n    rollout:')
+TEXT = BASE.replace(
+    "    rollout:",
+    '    routes: ["POST /orders"]\n'
+    "    events: {orders: {when: {method: POST}}, gifts: {}}\n"
+    "    rollout:",
+)
 TEXT += "  plain:\n    match: [{host: plain.example.com}]\n"
 TEXT += "    versions: {only: {endpoints: [http://127.0.0.1:9009]}}\n"
 
@@ -267,3 +272,50 @@ async def test_subscriber_hears_of_a_reload(office: Office) -> None:
     await office.controller.reload()
 
     assert (await anext(subscription))["type"] == "config"
+
+
+def test_events_are_shown_counted_and_pushed(office: Office) -> None:
+    """Both together: since the start, a second, and a request of the last 10 s."""
+    room = office.room
+    office.figures.sample()
+    room.clock.now_s += 10
+    room.serve("canary", 100)
+    room.order("canary", 4)
+    push = {"version": "canary", "event": "gifts"}
+    office.controller.push_events("shop", **push, count=2)
+    pushed = office.controller.push_events("shop", **push, count=4)
+    shown = office.controller.service("shop")["versions"][1]["events"]
+    page, _ = office.controller.metrics()
+
+    assert pushed == {"service": "shop", **push, "count": 6}
+    assert shown == {
+        "orders": {"count": 4, "rate_per_s": 0.4, "per_request": 0.04},
+        "gifts": {"count": 6, "rate_per_s": 0.6, "per_request": 0.06},
+    }
+    labels = 'event="gifts",service="shop",version="canary"'
+    assert f"headgate_events_total{{{labels}}} 6.0" in page.decode()
+
+
+@pytest.mark.parametrize(
+    ("version", "event", "says"),
+    [
+        ("canry", "orders", "no version 'canry', there is: stable, canary"),
+        ("canary", "order", "no event 'order', there is: orders, gifts"),
+    ],
+)
+def test_events_of_nobody_are_refused(
+    office: Office, version: str, event: str, says: str
+) -> None:
+    """A push names a version and an event that are declared."""
+    with pytest.raises(NotFoundError, match=says):
+        office.controller.push_events("shop", version=version, event=event, count=1)
+
+
+def test_pushed_events_are_saved(office: Office) -> None:
+    """They outlive the control process; nobody else has them."""
+    room = office.room
+    office.controller.push_events("shop", version="canary", event="gifts", count=6)
+    room.second()
+    governor = room.restart(TEXT)
+
+    assert governor.steward("shop").memory.pushed == {"canary": {"gifts": 6}}

@@ -59,7 +59,7 @@ def test_the_api_shows_it(room: ControlRoom) -> None:
     steward = governor.steward("shop")
     live = figures.read(steward)
     shown = views.service_json(
-        steward, live, figures.windows(steward, live), mirrored={}
+        steward, live, figures.windows(steward, live), mirrored={}, events={}
     )
 
     found = {version["name"]: version["ejected"] for version in shown["versions"]}

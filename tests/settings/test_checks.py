@@ -4,9 +4,9 @@ import pytest
 
 from proxy.errors import SettingsError
 from proxy.settings import loads
-from proxy.settings.checks import CELLS_MAX, VERSIONS_MAX
+from proxy.settings.checks import CELLS_MAX, SEEN_MAX, VERSIONS_MAX
 from proxy.settings.schema import SERVICES_MAX, WORKERS_MAX
-from proxy.settings.service import ROUTES_MAX, likely_roles
+from proxy.settings.service import EVENTS_MAX, ROUTES_MAX, likely_roles
 from proxy.telemetry import layout
 
 SERVICE = """
@@ -36,6 +36,8 @@ def test_the_bounds_are_those_of_the_slab() -> None:
     assert layout.WORKERS_MAX == WORKERS_MAX
     assert layout.SERVICES_MAX == SERVICES_MAX
     assert layout.CELLS_MAX // 2 == CELLS_MAX
+    assert layout.SEEN_MAX == SEEN_MAX
+    assert layout.EVENTS_MAX // 2 == EVENTS_MAX
 
 
 @pytest.mark.parametrize(
@@ -227,8 +229,22 @@ def test_what_the_contract_allows_is_accepted(text: str) -> None:
             ),
         ),
         (
-            SERVICE + "    events: {}",
-            "services.web.events: `events` is not supported by this version",
+            SERVICE + "    events: {latency: {}}",
+            'services.web.events.latency: "latency" is the name of a metric',
+        ),
+        (
+            SERVICE + "    events: {'a b': {}}",
+            (
+                'services.web.events."a b": "a b" is not a name: expected letters, '
+                "digits, -, _ or ., at most 63"
+            ),
+        ),
+        (
+            SERVICE + "    events: {orders: {when: {status: 20x}}}",
+            (
+                'services.web.events.orders.when.status: "20x" is not a status such '
+                "as 404 or 5xx"
+            ),
         ),
         (
             SERVICE + "  pay: {versions: {a: {endpoints: [http://a]}}}",
@@ -418,8 +434,7 @@ def test_what_the_contract_allows_is_accepted(text: str) -> None:
             SLO + "{metric: error_rate, max: 1%, windows: [5m]}",
             (
                 "services.web.rollout.slos[0].windows: `windows` is not supported by "
-                "this "
-                "version"
+                "this version"
             ),
         ),
     ],

@@ -16,7 +16,8 @@ from proxy.settings.problems import group_at
 REFERENCE = Path("config/headgate.yaml")
 
 EXAMPLES = {
-    "ServiceSettings": {"match", "split", "unit", "overrides", "routes"},
+    "ServiceSettings": {"match", "split", "unit", "overrides", "routes", "events"},
+    "EventWhenSettings": {"header", "cookie"},
     "UnitSettings": {"issue", "client_address"},
     "RolloutSettings": {"slos"},
     "WhenSettings": {"header", "cookie"},

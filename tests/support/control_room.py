@@ -152,6 +152,20 @@ class ControlRoom:
         else:
             words[bank + layout.B_CENSORED + bucket] += requests
 
+    def order(
+        self, version: str, events: int, *, event: str = "orders", trials: int = 0
+    ) -> None:
+        """Count business events as a worker does, live and in trials as evidence."""
+        allocation = self.governor.allocation
+        wish = self.governor.steward("shop").wish
+        cell = layout.cell_offset(allocation.cell(wish, version))
+        words = self.workers[0].words
+        word = allocation.event(wish, event)
+        bank = cell + layout.bank_offset(self.epoch())
+        words[cell + layout.C_EVENTS + word] += events
+        words[bank + layout.B_EVENTS + word] += events
+        words[bank + layout.B_TRIALS] += trials
+
     def trip(self, service: str = "shop", worker: int = 0) -> None:
         """Trip fail-fast in one worker, in the present epoch."""
         base = layout.REGION_SERVICES

@@ -194,6 +194,15 @@ class StandInController(Controller):
         self.service_document["split"] = {"stable": 95, "canary": 5}
         return self.service_document
 
+    def push_events(
+        self, name: str, *, version: str, event: str, count: int
+    ) -> JsonObject:
+        """Record a push."""
+        self._find(name)
+        pushed = {"version": version, "event": event, "count": count}
+        self.asked.append(pushed)
+        return {"service": name, **pushed}
+
     def config(self) -> JsonObject:
         """Return the given configuration."""
         return self.config_document

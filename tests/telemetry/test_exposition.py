@@ -29,6 +29,7 @@ NAMES = {
     "headgate_request_duration_seconds_bucket",
     "headgate_request_ttfb_seconds_bucket",
     "headgate_upstream_failures_total",
+    "headgate_events_total",
     "headgate_retries_total",
     "headgate_inflight_requests",
     "headgate_rejected_requests_total",
@@ -70,7 +71,9 @@ def version(name: str = "canary") -> VersionFigures:
         latency={bucket_of(900): 10, bucket_of(30_000): 70, bucket_of(90_000_000): 10},
         ttfb={bucket_of(1000): 90},
     )
-    return VersionFigures(name, live, weight_ratio=0.2, share_ratio=0.19)
+    return VersionFigures(
+        name, live, weight_ratio=0.2, share_ratio=0.19, events={"orders": 7}
+    )
 
 
 def tree() -> Tree:
@@ -182,3 +185,9 @@ def test_rollout_and_slo_are_shown() -> None:
     assert value("headgate_rollouts_total", **ended) == 2
     assert value("headgate_slo_verdict", slo="latency-p99-ratio") == 0
     assert value("headgate_exposed_requests_total") == 4211
+
+
+def test_business_events_are_counted_by_version() -> None:
+    """`headgate_events_total` tells which event, and whose."""
+    labels = {"service": 'sh"op', "version": version().name, "event": "orders"}
+    assert value("headgate_events_total", **labels) == 7

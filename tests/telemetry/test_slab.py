@@ -55,6 +55,13 @@ def test_cells_never_overlap(one: int, other: int) -> None:
     )
 
 
+def test_events_have_words_of_their_own() -> None:
+    """All that a service may have fit before the codes, live and in a bank."""
+    assert layout.C_EVENTS + layout.EVENTS_MAX <= layout.C_REQUESTS
+    assert layout.B_TRIALS < layout.B_EVENTS
+    assert layout.B_EVENTS + layout.EVENTS_MAX <= layout.B_CODES
+
+
 @given(workers, workers)
 def test_regions_never_overlap(one: int, other: int) -> None:
     """Two workers share no word, and both lie inside the slab."""
@@ -333,6 +340,21 @@ def test_a_flip_starts_with_an_empty_bank_and_keeps_the_present_one(fd: int) -> 
     assert control.weights(0) == [(1, 5_000), (0, UNIT_BUCKETS)]
     assert not any(now)
     assert set(before) == {7}
+
+
+def test_a_word_that_another_event_gets_is_empty(fd: int) -> None:
+    """Live and in both banks, in all regions; the events beside it stay."""
+    control = slab.ControlSlab(fd)
+    fill_cell(slab.WorkerSlab(fd, 1), 4)
+
+    control.zero_event([4], 2)
+
+    for start in (
+        layout.C_EVENTS,
+        layout.bank_offset(0) + layout.B_EVENTS,
+        layout.bank_offset(1) + layout.B_EVENTS,
+    ):
+        assert control.sum_words(4, start, 4) == [7, 7, 0, 7]
 
 
 def test_a_cell_that_is_given_away_is_empty(fd: int) -> None:
