@@ -425,6 +425,7 @@ class Downstream(asyncio.BufferedProtocol):
         self.resume()
         if self.transport is not None:
             self.transport.write_eof()
+            self._unsent = self.transport.get_write_buffer_size()
             self._hurry(LINGER_S)
             if self.ended:
                 self.close()

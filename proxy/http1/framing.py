@@ -191,7 +191,8 @@ class ChunkedReader:
         if field is None or self._trailer_bytes > TRAILER_BYTES_MAX:
             return _MALFORMED
         if fields.allowed_trailer(field[0]) and field[0] not in self._named:
-            self._trailers.append(data[start:end])
+            name = data[start : start + len(field[0])]
+            self._trailers.append(name + b": " + field[1])
         return clean_from if clean_from < 0 else end + 2
 
 
