@@ -10,7 +10,7 @@ by a reset, so that it never looks whole.
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from proxy.dataplane import endpoints, recorder, retry
+from proxy.dataplane import bulk, endpoints, recorder, retry
 from proxy.http1.forward import response_head
 from proxy.http1.framing import ChunkedReader
 from proxy.http1.response import (
@@ -207,6 +207,8 @@ def _begin(exchange: "Exchange", response: Response, data: bytes) -> None:
     else:
         _write(exchange, block)
         exchange.touch()
+    if kind == BY_LENGTH and exchange.answer_left > bulk.LEFT_BYTES_MIN:
+        bulk.begin_answer(exchange, complete)
 
 
 def _all(exchange: "Exchange", block: bytes, data: bytes) -> None:

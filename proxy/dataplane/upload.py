@@ -9,7 +9,7 @@ never as a gateway error).
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from proxy.dataplane import recorder, retry
+from proxy.dataplane import bulk, recorder, retry
 from proxy.http1.refusals import BAD_CHUNK, LARGE_BODY, Refusal
 from proxy.model.vocabulary import Flag
 
@@ -61,6 +61,8 @@ def _forward(exchange: "Exchange", out: bytes) -> None:
             exchange.sent()
         else:
             exchange.touch()
+            if exchange.replay is None and exchange.body_left > bulk.LEFT_BYTES_MIN:
+                bulk.begin_body(exchange)
     if exchange.body_done and exchange.mirrored is not None:
         exchange.mirrored.body_complete(exchange.replay, exchange.body_bytes)
 

@@ -16,7 +16,7 @@ from collections.abc import Coroutine
 from time import monotonic, time  # noqa: TID251 - a shell reads the clock
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.dataplane import endpoints, heads
+from proxy.dataplane import bulk, endpoints, heads
 from proxy.dataplane.access_log import AccessLog, without_waiting
 from proxy.dataplane.bound import BoundTable, Live
 from proxy.dataplane.downstream import Downstream
@@ -65,6 +65,7 @@ class Worker:
         self.seen = slab.seen
         self.chance = random.Random(os.urandom(16))  # noqa: S311 - ids and draws
         self.buffer = memoryview(bytearray(READ_BUFFER_BYTES))
+        self.bulk = bulk.Store()
         self.now_s = monotonic()
         self.second = (int(self.now_s) & 0xFFFF) or 1
         self.date = heads.http_date(time())

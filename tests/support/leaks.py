@@ -3,7 +3,8 @@ A worker in this very process that 10 000 connections pass through, without gc.
 
 Prints how many objects the collector then finds: only cycles that a connection
 left behind would be there. Each connection is one of: kept alive and closed by
-the client, closed by the proxy, refused, reset in the middle, a tunnel.
+the client, closed by the proxy, refused, reset in the middle (also
+of a large body, up or down), a tunnel.
 """
 
 import asyncio
@@ -33,8 +34,12 @@ KINDS = (
     b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
     b"BAD\r\n\r\n",
     b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n",
+    b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 400000\r\n\r\n" + bytes(200_000),
     b"GET /up HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\n",
 )
+
+LARGE = b"HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n" + bytes(400_000)
 
 
 class Origin(asyncio.Protocol):
@@ -48,6 +53,8 @@ class Origin(asyncio.Protocol):
         """Answer, or switch."""
         if b"GET /up" in data:
             self.transport.write(b"HTTP/1.1 101 S\r\nUpgrade: raw\r\n\r\n")
+        elif b"GET /large" in data:
+            self.transport.write(LARGE)
         elif b"\r\n\r\n" in data and b"POST" not in data:
             self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
