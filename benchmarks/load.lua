@@ -1,8 +1,8 @@
 -- wrk's script: requests as browsers send them, from many users, prepared at the
 -- start so that the generator costs little. Arguments: the scenario's shape
--- (get, post, close, download).
+-- (get, post, close, download, upload).
 
-local VARIANTS = 4096
+local VARIANTS, LARGE_VARIANTS = 4096, 16
 local shape, at, requests = "get", 0, {}
 
 local agents = {
@@ -37,6 +37,10 @@ local function prepared(number)
     local headers = fields(number)
     headers["Content-Type"] = "application/json"
     return wrk.format("POST", path, headers, string.rep("x", 4096))
+  elseif shape == "upload" then
+    local headers = fields(number)
+    headers["Content-Type"] = "application/octet-stream"
+    return wrk.format("POST", "/upload?n=" .. number, headers, string.rep("x", 2 ^ 20))
   elseif shape == "download" then
     return wrk.format("GET", "/mebibyte.bin?n=" .. number, fields(number))
   end
@@ -46,7 +50,8 @@ end
 function init(args)
   shape = args[1]
   math.randomseed(7)
-  for number = 1, VARIANTS do requests[number] = prepared(number) end
+  local variants = shape == "upload" and LARGE_VARIANTS or VARIANTS
+  for number = 1, variants do requests[number] = prepared(number) end
 end
 
 function request()

@@ -1,8 +1,10 @@
 """
 The origin behind every peer: nginx on the generator's core, two ports.
 
-Small requests get 180 bytes of JSON, ``/mebibyte.bin`` a file of 1 MiB. It is
-the fastest origin at hand, so that the proxy's core is the one that is full.
+Small requests get 180 bytes of JSON, ``/mebibyte.bin`` a file of 1 MiB; to
+``/upload`` it listens to the end of the body (that is what its mirror to
+nowhere is for: `return` alone answers before it has read anything). It is the
+fastest origin at hand, so that the proxy's core is the one that is full.
 """
 
 import contextlib
@@ -15,6 +17,8 @@ from peers.base import LOAD_CORE, free_port, process, program
 ANSWER_BYTES: Final = 180
 FILE_BYTES: Final = 1_048_576
 FILE: Final = "mebibyte.bin"
+TAKEN: Final = "taken.json"
+"""What an upload is answered with."""
 
 CONFIGURATION: Final = """
 daemon off;
@@ -37,8 +41,16 @@ http {{
         listen 127.0.0.1:{canary_port} backlog=1024;
         root {directory};
         default_type application/json;
+        client_max_body_size 0;
+        client_body_buffer_size 2m;
         location / {{ return 200 '{answer}'; }}
         location = /{file} {{ }}
+        location = /upload {{
+            mirror /nowhere;
+            error_page 404 405 =200 /{taken};
+        }}
+        location = /nowhere {{ internal; return 204; }}
+        location = /{taken} {{ internal; }}
     }}
 }}
 """
@@ -49,6 +61,7 @@ def serving(directory: Path) -> Iterator[tuple[int, int]]:
     """Run the origin; give stable's and canary's port."""
     ports = (free_port(), free_port())
     (directory / FILE).write_bytes(bytes(FILE_BYTES))
+    (directory / TAKEN).write_text(_answer())
     path = directory / "origin.conf"
     path.write_text(
         CONFIGURATION.format(
@@ -57,6 +70,7 @@ def serving(directory: Path) -> Iterator[tuple[int, int]]:
             canary_port=ports[1],
             answer=_answer(),
             file=FILE,
+            taken=TAKEN,
         )
     )
     command = [program("nginx") or "nginx", "-e", "stderr", "-c", str(path)]

@@ -20,5 +20,6 @@ SCENARIOS: Final = (
     Scenario("post", "post", "4 KiB POST"),
     Scenario("close", "close", "connection a request"),
     Scenario("download", "download", "1 MiB download", connections=16),
+    Scenario("upload", "upload", "1 MiB upload", connections=16),
     Scenario("mirror", "get", "100 % mirror", mirror=True),
 )

@@ -8,6 +8,7 @@ x-user-id differ from request to request, and so does the path.
 from typing import Final
 
 BODY_BYTES: Final = 4096
+LARGE_BYTES: Final = 1_048_576
 VARIANTS: Final = 4096
 USERS: Final = 100_000
 AGENTS: Final = (
@@ -39,6 +40,9 @@ def request(number: int, shape: str) -> bytes:
     if shape == "post":
         method, body = "POST", b"x" * BODY_BYTES
         extra = ("Content-Type: application/json", f"Content-Length: {BODY_BYTES}")
+    elif shape == "upload":
+        method, path, body = "POST", f"/upload?n={number}", b"x" * LARGE_BYTES
+        extra = ("Content-Type: application/json", f"Content-Length: {LARGE_BYTES}")
     elif shape == "download":
         path = f"/mebibyte.bin?n={number}"
     elif shape == "close":

@@ -32,6 +32,8 @@ http {{
     scgi_temp_path {directory}/scgi;
     keepalive_requests 100000000;
     client_body_buffer_size 64k;
+    client_max_body_size 0;
+    proxy_request_buffering off;
     split_clients "${unit}" $arm {{ {canary}% canary; * stable; }}
     upstream stable {{
         server 127.0.0.1:{stable_port}; keepalive {idle}; keepalive_requests 100000000;
