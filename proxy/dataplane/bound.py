@@ -11,15 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from proxy.dataplane import events, heads, recorder
+from proxy.dataplane.budget import Budget
 from proxy.dataplane.pool import Pool
 from proxy.http1.request import Request, RequestParser
 from proxy.http1.response import ResponseParser
 from proxy.routing.decide import Row, cookie_to_issue, row_of
 from proxy.routing.table import HEADER_UNIT, Endpoint, RouteTable, Service, Version
 from proxy.telemetry import layout
-
-RETRY_TOKENS_MAX: Final = 100.0
-"""Ten seconds of the fixed part of the retry budget (10/s)."""
 
 PoolKey = tuple[str, str, Endpoint, bool]
 """Service, version, endpoint, and whether it is the mirror's."""
@@ -40,7 +38,8 @@ class VersionState:
     ``outcomes`` holds a bit for each of the canary's last attempts (1 failed)
     within ``epoch``; ``failures_*`` are (attempts, failed) at the ends of the
     last two seconds, ``stable_mark`` those of stable at the first failure among
-    ``outcomes``; ``retry_tokens`` is the retry budget left.
+    ``outcomes``; ``retries`` is its retry budget, ``shielding``
+    that for requests whose canary attempt failed.
     """
 
     __slots__ = (
@@ -51,9 +50,9 @@ class VersionState:
         "inflight",
         "outcomes",
         "outcomes_seen",
-        "retry_tokens",
+        "retries",
         "revision",
-        "routed_before",
+        "shielding",
         "stable_mark",
     )
 
@@ -66,8 +65,8 @@ class VersionState:
         self.failures_before = (0, 0)
         self.failures_last = (0, 0)
         self.stable_mark = (0, 0)
-        self.retry_tokens = RETRY_TOKENS_MAX
-        self.routed_before = 0
+        self.retries = Budget()
+        self.shielding = Budget()
         self.revision = b""
 
     def begin_epoch(self, epoch: int) -> None:

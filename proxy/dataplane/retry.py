@@ -3,9 +3,10 @@ When an attempt is made again, and where.
 
 Again only what cannot do harm twice: nothing was processed (the connection
 failed), or the method is idempotent (RFC 9110 section 9.2.2) and the whole body
-so far is at hand. One more attempt, after a random moment, inside the budget of
-the version that takes it. A failed canary attempt goes to stable where ``shield``
-is on, at once, and is charged to the canary all the same.
+so far is at hand. One more attempt, after a random moment, inside the version's
+budget: a share of its requests. A failed canary attempt goes to stable where
+``shield`` is on, at once, and is charged to the canary all the same; what stable
+takes for others has a budget of its own: a share of the service's requests.
 """
 
 from time import monotonic
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.dataplane import expiry
 from proxy.model.vocabulary import Flag
-from proxy.telemetry.layout import C_RETRY_OVER_BUDGET, C_SHIELDED
+from proxy.telemetry.layout import C_RETRY_OVER_BUDGET, C_ROUTED, C_SHIELDED
 
 if TYPE_CHECKING:
-    from proxy.dataplane.bound import BoundVersion
+    from proxy.dataplane.bound import BoundService, BoundVersion
+    from proxy.dataplane.budget import Budget
     from proxy.dataplane.exchange import Exchange
 
 IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
@@ -77,7 +79,10 @@ def is_shielded(exchange: "Exchange") -> bool:
     """Whether stable would answer if the present attempt failed."""
     idempotent = exchange.request.method in IDEMPOTENT
     target = _target(exchange, "", idempotent=idempotent)
-    return target is not None and target.state.retry_tokens >= 1
+    if target is None:
+        return False
+    earn(exchange.service, exchange.worker.words)
+    return _budget(exchange, target).tokens >= 1
 
 
 def is_stale(exchange: "Exchange") -> bool:
@@ -105,8 +110,8 @@ def _again(exchange: "Exchange", condition: str, *, idempotent: bool) -> bool:
     target = _where(exchange, condition, idempotent=idempotent)
     if target is None:
         return False
-    target.state.retry_tokens -= 1
     same = target is exchange.version
+    _budget(exchange, target).spend()
     if not same:
         exchange.worker.words[exchange.version.cell + C_SHIELDED] += 1
         exchange.shielded = True
@@ -135,11 +140,31 @@ def _where(
     target = _target(exchange, condition, idempotent=idempotent)
     if target is None:
         return None
-    if target.state.retry_tokens < 1:
+    earn(exchange.service, exchange.worker.words)
+    if _budget(exchange, target).tokens < 1:
         cell = exchange.version.cell
         exchange.worker.words[cell + C_RETRY_OVER_BUDGET] += 1
         return None
     return target
+
+
+def earn(service: "BoundService", words: memoryview) -> None:
+    """Bring a service's budgets up to this moment."""
+    share = service.service.retries.budget
+    now_s = monotonic()
+    total = 0
+    for version in service.versions:
+        routed = words[version.cell + C_ROUTED]
+        total += routed
+        version.state.retries.earn(routed, share, now_s)
+    if service.stable is not None:
+        service.stable.state.shielding.earn(total, share, now_s)
+
+
+def _budget(exchange: "Exchange", target: "BoundVersion") -> "Budget":
+    """Return whose tokens an attempt at ``target`` takes."""
+    state = target.state
+    return state.retries if target is exchange.version else state.shielding
 
 
 def _target(

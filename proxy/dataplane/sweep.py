@@ -10,8 +10,7 @@ second timer, shared by all, only makes deadlines before the next look exact.
 from time import monotonic, time  # noqa: TID251 - a shell reads the clock
 from typing import TYPE_CHECKING, Final
 
-from proxy.dataplane import crowding, endpoints, expiry, heads, recorder
-from proxy.dataplane.bound import RETRY_TOKENS_MAX
+from proxy.dataplane import crowding, endpoints, expiry, heads, recorder, retry
 from proxy.model.buckets import bucket_of
 from proxy.telemetry import layout
 
@@ -23,11 +22,8 @@ if TYPE_CHECKING:
     from proxy.dataplane.worker import Worker
 
 INTERVAL_S: Final = 0.1
-RETRIES_A_SECOND: Final = 10.0
-"""The fixed part of the retry budget (Linkerd's)."""
 TIMER_S: Final = 0.001
 """The event loop's timers come up to so much early."""
-SECONDS_OF_BUDGET: Final = 10.0
 
 
 class Sweep:
@@ -107,7 +103,7 @@ class Sweep:
         worker.wheel.sweep(now_s)
         self._publish_ages(now_s)
         for service in worker.table.services.values():
-            _refill(service, worker.words)
+            _look_back(service, worker.words)
         worker.publish_generation()
 
     def _gauges(self) -> None:
@@ -165,21 +161,17 @@ def _act(exchange: "Exchange", now_s: float) -> None:
         expiry.timed_out(exchange)
 
 
-def _refill(service: "BoundService", words: memoryview) -> None:
-    """Refill retry budgets; note how stable did in the last seconds."""
-    budget = service.service.retries.budget
-    for version in service.versions:
-        state = version.state
-        routed = words[version.cell + layout.C_ROUTED]
-        earned = RETRIES_A_SECOND + budget * max(routed - state.routed_before, 0)
-        state.routed_before = routed
-        most = max(RETRY_TOKENS_MAX, earned * SECONDS_OF_BUDGET)
-        state.retry_tokens = min(state.retry_tokens + earned, most)
-        if version.is_stable and service.canary is not None:
-            state.failures_before = state.failures_last
-            state.failures_last = recorder.attempts_of(version, words)
-            if _good(state.failures_last) > _good(state.failures_before):
-                state.connect_failures = 0
+def _look_back(service: "BoundService", words: memoryview) -> None:
+    """Fill retry budgets; note how stable did in the last seconds."""
+    retry.earn(service, words)
+    stable = service.stable
+    if stable is None or service.canary is None:
+        return
+    state = stable.state
+    state.failures_before = state.failures_last
+    state.failures_last = recorder.attempts_of(stable, words)
+    if _good(state.failures_last) > _good(state.failures_before):
+        state.connect_failures = 0
 
 
 def _good(figures: tuple[int, int]) -> int:

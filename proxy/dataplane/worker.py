@@ -16,7 +16,7 @@ from collections.abc import Coroutine
 from time import monotonic, time  # noqa: TID251 - a shell reads the clock
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.dataplane import bulk, endpoints, heads
+from proxy.dataplane import bulk, endpoints, heads, retry
 from proxy.dataplane.access_log import AccessLog, without_waiting
 from proxy.dataplane.bound import BoundTable, Live
 from proxy.dataplane.downstream import Downstream
@@ -204,6 +204,7 @@ class Worker:
         self.table = BoundTable(table, self.live, self.pseudonym)
         for service in self.table.services.values():
             endpoints.review(service, self)
+            retry.earn(service, self.words)
         self._tables.append(self.table)
         for pool in self.live.forget(table):
             pool.close()

@@ -1,23 +1,28 @@
 """
-An origin that proves what it got: ``python echo_origin.py PORT NAME``.
+An origin that proves what it got: ``python echo_origin.py PORT NAME [FAULT]``.
 
 Each answer holds the request's ``x-unique-id``, the SHA-256 of the body that
 arrived, and the origin's name. The path chooses what else happens:
 ``/bytes/N`` answers N bytes, ``/slow/MS`` waits first, ``/version`` and
-``/healthz`` say the name. Started by tests as a process of its own, so that it
-can be killed.
+``/healthz`` say the name. With a fault it fails instead: ``halves`` resets every
+second answer in the middle of its head, ``garbage`` answers no HTTP, ``hang`` says
+nothing. Started by tests as a process of its own, so that it can be killed.
 """
 
 import asyncio
 import hashlib
 import json
+import socket
+import struct
 import sys
+from itertools import count
 
 CHUNK = b"x" * 65_536
+NUMBERS = count()
 
 
 async def handle(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str, fault: str
 ) -> None:
     """Answer the requests of one connection."""
     try:
@@ -33,11 +38,33 @@ async def handle(
             }
             digest = await read_body(reader, fields)
             path = request_line.split(b" ")[1].decode()
-            await answer(writer, path, fields, digest, name)
+            if not await fail(reader, writer, fault):
+                await answer(writer, path, fields, digest, name)
     except ConnectionError:
         return
     finally:
         writer.close()
+
+
+async def fail(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fault: str
+) -> bool:
+    """Fail a request as ``fault`` says; False if it is to be answered after all."""
+    if fault == "halves" and next(NUMBERS) % 2:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Le")
+        await asyncio.sleep(0.002)
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+        return True
+    if fault == "garbage":
+        writer.write(b"220 mail.example ESMTP\r\n\r\n")
+        await reader.read()
+        return True
+    if fault == "hang":
+        await reader.read()
+        return True
+    return False
 
 
 async def read_body(reader: asyncio.StreamReader, fields: dict[bytes, bytes]) -> str:
@@ -95,10 +122,10 @@ async def answer(
     await writer.drain()
 
 
-async def main(port: int, name: str) -> None:
+async def main(port: int, name: str, fault: str) -> None:
     """Serve until killed."""
     server = await asyncio.start_server(
-        lambda reader, writer: handle(reader, writer, name),
+        lambda reader, writer: handle(reader, writer, name, fault),
         "127.0.0.1",
         port,
         backlog=1024,
@@ -110,4 +137,4 @@ async def main(port: int, name: str) -> None:
 if __name__ == "__main__":
     import uvloop
 
-    uvloop.run(main(int(sys.argv[1]), sys.argv[2]))
+    uvloop.run(main(int(sys.argv[1]), sys.argv[2], "".join(sys.argv[3:])))

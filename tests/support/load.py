@@ -28,6 +28,18 @@ class Tally:
     failures: list[str] = field(default_factory=list)
     """What went wrong; statuses of 500 and above are not among them."""
     slowest_connect_s: float = 0.0
+    took_s: list[float] = field(default_factory=list)
+    """How long each answer took, from the request to its last byte."""
+
+    def quantile_s(self, fraction: float) -> float:
+        """Return how long so many of the answers took at most."""
+        ordered = sorted(self.took_s)
+        return ordered[min(int(fraction * len(ordered)), len(ordered) - 1)]
+
+    @property
+    def errors(self) -> int:
+        """Answers with a status of 500 and above."""
+        return sum(n for (_, status), n in self.answers.items() if status >= 500)
 
     @property
     def total(self) -> int:
@@ -54,6 +66,7 @@ class Load:
         keep_alive: bool = True,
         units: int = 1000,
         pause_s: float = 0.0,
+        idempotent: bool = False,
     ) -> None:
         self.tally = Tally()
         self._port = port
@@ -61,6 +74,7 @@ class Load:
         self._keep_alive = keep_alive
         self._units = units
         self._pause_s = pause_s
+        self._with_body = "PUT" if idempotent else "POST"
         self._ids = count()
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -118,8 +132,9 @@ class Load:
         """Send one request and check its answer; whether to keep the connection."""
         unique = f"{os.getpid()}-{number}"
         body = os.urandom(number % 300) if number % 3 == 0 else b""
-        method = "POST" if body else "GET"
+        method = self._with_body if body else "GET"
         connection = "" if self._keep_alive else "Connection: close\r\n"
+        asked_s = monotonic()
         writer.write(
             f"{method} /echo/{number} HTTP/1.1\r\nHost: shop\r\n"
             f"x-user-id: user-{number % self._units}\r\nx-unique-id: {unique}\r\n"
@@ -135,6 +150,7 @@ class Load:
             )
         }
         answer = await reader.readexactly(int(fields["content-length"]))
+        self.tally.took_s.append(monotonic() - asked_s)
         version = fields.get("x-headgate-version", "")
         if status == 200:
             proof = json.loads(answer)

@@ -22,8 +22,9 @@ PYTHON_PATH = {**os.environ, "PYTHONPATH": str(ROOT)}
 class Origin:
     """An echo origin in a process of its own."""
 
-    def __init__(self, name: str, port: int | None = None) -> None:
+    def __init__(self, name: str, port: int | None = None, fault: str = "") -> None:
         self.name = name
+        self.fault = fault
         self.port = port or free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -31,7 +32,7 @@ class Origin:
         """Start it and wait until it accepts."""
         script = Path(__file__).with_name("echo_origin.py")
         self._process = subprocess.Popen(  # noqa: ASYNC220 - starting is quick
-            [sys.executable, str(script), str(self.port), self.name]
+            [sys.executable, str(script), str(self.port), self.name, self.fault]
         )
         await eventually(self._accepts)
         return self
