@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 INSTALL := $(PIP) --require-hashes -r
 
 # Programs of Debian that tests and benchmarks run for real: command=package.
-TEST_PROGRAMS := nginx=nginx-light setpriv=util-linux
+TEST_PROGRAMS := nginx=nginx-light setpriv=util-linux valgrind=valgrind
 BENCH_PROGRAMS := nginx=nginx-light wrk=wrk taskset=util-linux haproxy=haproxy
 LOCKER := uv==0.13.9
 LOCK_OPTIONS := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
@@ -61,12 +61,13 @@ check: $(VENV)/.ready-dev ## format, lint, types, import contracts, docstrings, 
 	$(BIN)/hadolint Dockerfile
 
 .PHONY: test
-test: $(VENV)/.ready-dev ## every test, then the branches of the pure packages
+test: $(VENV)/.ready-dev ## every test, the branches of the pure packages, the hot path's cost
 	@$(call needs,$(TEST_PROGRAMS))
 	$(BIN)/python -m coverage erase
 	PATH="$$PATH:/usr/sbin:/sbin" $(BIN)/python -m coverage run -m pytest $(PYTEST_ARGS) 2>&1 | tee $(VENV)/pytest.log
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python .ci/pure_branches.py $(PURE_BRANCHES_MIN) $(PURE)
+	$(BIN)/python benchmarks/guard.py
 	@tail -n 1 $(VENV)/pytest.log
 
 .PHONY: bench

@@ -41,6 +41,10 @@ class Nowhere(asyncio.Transport):
     ) -> None:
         """Never full."""
 
+    def get_write_buffer_size(self) -> int:
+        """Nothing ever waits."""
+        return 0
+
     def is_closing(self) -> bool:
         """Never."""
         return False
@@ -48,29 +52,62 @@ class Nowhere(asyncio.Transport):
     def abort(self) -> None:
         """Nothing to end."""
 
+    def close(self) -> None:
+        """Nothing to end."""
+
 
 class Replay:
-    """One client connection, one warm connection to each version."""
+    """
+    One client connection, one warm connection to each version.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    ``shape`` as in scenarios.py (get, post, close); ``mirror`` copies each
+    request to the other version.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        shape: str = "get",
+        *,
+        mirror: bool = False,
+    ) -> None:
         self._slab_fd = slab.create(1)
         control = slab.ControlSlab(self._slab_fd)
         control.write_weights(0, [(CANARY, CANARY_BUCKETS), (STABLE, UNIT_BUCKETS)])
         self._ours, theirs = channel.pair()
-        table = route_table(Site(1, 2, 3, Path("/")), mirror=False)
+        table = route_table(Site(1, 2, 3, Path("/")), mirror=mirror)
         table_fd = channel.sealed_document("table", table)
         self.worker = Worker(self._launch(theirs.detach()), loop)
         self.worker._take_table(table_fd)  # noqa: SLF001 - as at its start
         os.close(table_fd)
+        self._upstreams: list[Upstream] = []
         for pool in self.worker.live.pools:
             upstream = Upstream(pool, self.worker.buffer)
             upstream.connection_made(Nowhere())
+            upstream.idle_since = self.worker.now_s
             pool.idle.append(upstream)
-        self.downstream = Downstream(self.worker)
-        self.downstream.connection_made(Nowhere())
+            self._upstreams.append(upstream)
+        self._ends = shape == "close"
+        self.downstream = self._connected()
         self._requests = itertools.cycle(
-            [traffic.request(number, "get") for number in range(traffic.VARIANTS)]
+            [traffic.request(number, shape) for number in range(traffic.VARIANTS)]
         )
+
+    def _connected(self) -> Downstream:
+        downstream = Downstream(self.worker)
+        downstream.connection_made(Nowhere())
+        return downstream
+
+    def request(self) -> None:
+        """Pass one request through, with its answer and that of its copy."""
+        self.ask()
+        for upstream in self._upstreams:
+            if upstream.leg is not None:
+                self._answer(upstream)
+        self.worker.outbox.flush()
+        if self._ends:
+            self.downstream.connection_lost(None)
+            self.downstream = self._connected()
 
     def ask(self) -> Exchange:
         """Receive the next request; return its exchange, sent to the origin."""
@@ -83,12 +120,14 @@ class Replay:
 
     def answer(self, exchange: Exchange) -> None:
         """Receive the origin's answer and send it to the client."""
-        upstream = exchange.upstream
-        assert upstream is not None
+        assert exchange.upstream is not None
+        self._answer(exchange.upstream)
+        self.worker.outbox.flush()
+
+    def _answer(self, upstream: Upstream) -> None:
         buffer = upstream.get_buffer(-1)
         buffer[: len(traffic.ANSWER)] = traffic.ANSWER
         upstream.buffer_updated(len(traffic.ANSWER))
-        self.worker.outbox.flush()
 
     def close(self) -> None:
         """Close what was opened."""
