@@ -56,8 +56,16 @@ class Origin:
 class Product:
     """``headgate run`` on free ports, with its admin API."""
 
-    def __init__(self, directory: Path, services: str, *, workers: int = 2) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        services: str,
+        *,
+        workers: int = 2,
+        drain: str = "{timeout: 10s}",
+    ) -> None:
         self.directory = directory
+        self._drain = drain
         self.port = free_port()
         self.admin_port = free_port()
         self.health_port = free_port()
@@ -76,7 +84,7 @@ class Product:
             f"health: {{listen: 127.0.0.1:{self.health_port}}}\n"
             f"state_dir: {self.directory / 'state'}\n"
             "limits: {connections: 2000}\n"
-            "drain: {timeout: 10s}\n"
+            f"drain: {self._drain}\n"
             f"services:\n{services}"
         )
 
@@ -115,6 +123,11 @@ class Product:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
+        return await self.ended()
+
+    async def ended(self) -> int:
+        """Wait for the end of a stop that was asked for; return the exit code."""
+        assert self.process is not None
         try:
             return await asyncio.to_thread(self.process.wait, STOP_S)
         except subprocess.TimeoutExpired:
