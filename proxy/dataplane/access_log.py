@@ -1,6 +1,10 @@
 """
 The access log: off by default, sampled, never in a request's way.
 
+One line an exchange, also for requests that were refused before any version was
+asked. ``failures`` holds the attempts that were lost before the last one, so a
+shielded request tells what the canary did.
+
 Lines go to standard output, in one go by the sweep. When the reader of
 that is slower than the log, lines are dropped and counted, nothing waits.
 """
@@ -9,12 +13,19 @@ import json
 import os
 import random
 import stat
-from time import monotonic, time  # noqa: TID251 - a shell reads the clock
+import time
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.dataplane.recorder import ERROR_STATUS_MIN
+from proxy.dataplane import heads
+from proxy.dataplane.recorder import ERROR_STATUS_MIN, Failure
+from proxy.dataplane.replies import FAILURES, refusal_body
+from proxy.http1.refusals import Refusal
+from proxy.http1.request import Request
+from proxy.model.vocabulary import FLAG_CODE_BASE, Flag
 
 if TYPE_CHECKING:
+    from proxy.dataplane.downstream import Downstream
     from proxy.dataplane.exchange import Exchange
 
 LINES_MAX: Final = 10_000
@@ -25,6 +36,10 @@ TARGET_BYTES_MAX: Final = 512
 """A longer target is cut in the log."""
 HOST_BYTES_MAX: Final = 255
 """The same for a host: DNS has no longer names."""
+ID_BYTES_MAX: Final = 128
+"""The same for a request's id that a client gave."""
+REFUSED_STATUS_MIN: Final = 400
+"""A request that was refused is an error of somebody's."""
 
 
 class AccessLog:
@@ -45,14 +60,46 @@ class AccessLog:
 
     def note(self, exchange: "Exchange") -> None:
         """Take a line for an exchange that ended, if the sample has it."""
-        failed = exchange.status >= ERROR_STATUS_MIN or exchange.status == 0
+        status = exchange.status
+        failed = status >= ERROR_STATUS_MIN or status == 0 or bool(exchange.trail)
+        if self._wants(failed=failed):
+            self._add(_entry(exchange))
+
+    def refused(
+        self,
+        down: "Downstream",
+        refusal: Refusal,
+        request: Request | None,
+        *,
+        head_only: bool,
+    ) -> None:
+        """Take a line for a request that no version was asked for."""
+        if not self._wants(failed=refusal.status >= REFUSED_STATUS_MIN):
+            return
+        entry = dict.fromkeys(FIELDS) | {
+            "time": _timestamp(),
+            "event": "access",
+            "status": refusal.status,
+            "reason": refusal.reason,
+            "client": _client(down, request),
+            "bytes_in": 0,
+            "bytes_out": 0 if head_only else len(refusal_body(refusal)),
+            "attempts": 0,
+            "shielded": False,
+            "failures": [],
+        }
+        self._add(entry if request is None else entry | _asked(request))
+
+    def _wants(self, *, failed: bool) -> bool:
         share = self._errors if failed else self._sample
         if share < 1 and self._chance.random() >= share:
-            return
+            return False
         if len(self._lines) >= LINES_MAX:
             self.dropped += 1
-            return
-        entry = _entry(exchange)
+            return False
+        return True
+
+    def _add(self, entry: dict[str, object]) -> None:
         if self._json:
             self._lines.append(json.dumps(entry, separators=(",", ":")).encode())
         else:
@@ -109,28 +156,120 @@ def _blocks(lines: list[bytes]) -> list[bytes]:
     return blocks
 
 
+FIELDS: Final = (
+    "time",
+    "event",
+    "service",
+    "version",
+    "endpoint",
+    "client",
+    "request_id",
+    "method",
+    "host",
+    "target",
+    "status",
+    "reason",
+    "flag",
+    "duration_ms",
+    "ttfb_ms",
+    "bytes_in",
+    "bytes_out",
+    "attempts",
+    "shielded",
+    "failures",
+)
+"""Every line has all of them, in this order; null is "there is none"."""
+
+
 def _entry(exchange: "Exchange") -> dict[str, object]:
     request = exchange.request
-    now_s = monotonic()
-    return {
-        "time": round(time(), 3),
+    trail = exchange.trail
+    # The last attempt has an entry too, unless it was answered.
+    ended = trail[-1] if len(trail) >= exchange.attempts else None
+    lost = trail[:-1] if ended is not None else trail
+    pool = exchange.pool or exchange.asked
+    first_s, sent_s = exchange.first_s, exchange.sent_s
+    return dict.fromkeys(FIELDS) | {
+        "time": _timestamp(),
         "event": "access",
         "service": exchange.service.name,
         "version": exchange.version.name,
-        "method": request.method.decode("latin-1"),
-        "host": request.host[:HOST_BYTES_MAX].decode("latin-1"),
-        "target": request.target[:TARGET_BYTES_MAX].decode("latin-1"),
+        "endpoint": None if pool is None else pool.authority.decode(),
+        "client": _client(exchange.down, request),
+        "request_id": _request_id(exchange),
+        **_asked(request),
         "status": exchange.status,
-        "duration_ms": round((now_s - exchange.started_s) * 1000, 3),
+        "reason": _reason(exchange, ended),
+        "flag": None if ended is None else code_name(ended.code),
+        "duration_ms": _milliseconds(monotonic() - exchange.started_s),
+        "ttfb_ms": _milliseconds(first_s - sent_s) if first_s and sent_s else None,
         "bytes_in": exchange.body_bytes,
         "bytes_out": exchange.answer_bytes,
         "attempts": exchange.attempts,
         "shielded": exchange.shielded,
+        "failures": [_failure(one) for one in lost],
     }
+
+
+def _asked(request: Request) -> dict[str, object]:
+    return {
+        "method": request.method.decode("latin-1"),
+        "host": request.host[:HOST_BYTES_MAX].decode("latin-1"),
+        "target": request.target[:TARGET_BYTES_MAX].decode("latin-1"),
+    }
+
+
+def _client(down: "Downstream | None", request: Request | None) -> str | None:
+    """Return who asked, behind the proxies that are trusted."""
+    if down is None:
+        return None
+    address = down.address
+    if request is not None and down.trusted and request.forwarded:
+        address = heads.client_address(request, address)
+    return address.decode("latin-1")
+
+
+def _request_id(exchange: "Exchange") -> str | None:
+    given = exchange.request.watched.get(b"x-request-id")
+    if given is None:
+        made = exchange.tracing.partition(heads.REQUEST_ID)[2]
+        given = made.partition(b"\r\n")[0]
+    return given[:ID_BYTES_MAX].decode("latin-1") or None
+
+
+def _reason(exchange: "Exchange", ended: Failure | None) -> str | None:
+    """Return the ``x-headgate-reason`` of an answer that we made."""
+    if ended is None or exchange.head_sent:
+        return None
+    if ended.reason or exchange.status == 0:
+        return ended.reason or None
+    failure = FAILURES.get(Flag(ended.code - FLAG_CODE_BASE))
+    return None if failure is None else failure[1]
+
+
+def _failure(one: Failure) -> str:
+    """Return an attempt that was lost, as ``version endpoint what``."""
+    endpoint = "-" if one.pool is None else one.pool.authority.decode()
+    return f"{one.version} {endpoint} {code_name(one.code)}"
+
+
+def code_name(code: int) -> str:
+    """Return an outcome code as people write it: a status, or Envoy's flag."""
+    return str(code) if code < FLAG_CODE_BASE else Flag(code - FLAG_CODE_BASE).name
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(max(seconds, 0.0) * 1000, 3)
+
+
+def _timestamp() -> str:
+    """Return this moment as RFC 3339 has it, in UTC."""
+    now_ms = time.clock_gettime_ns(time.CLOCK_REALTIME) // 1_000_000
+    day = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now_ms // 1000))
+    return f"{day}.{now_ms % 1000:03d}Z"
 
 
 def _text(entry: dict[str, object]) -> bytes:
     return " ".join(
-        f"{name}={json.dumps(value) if isinstance(value, str) else value}"
-        for name, value in entry.items()
+        f"{name}={json.dumps(value)}" for name, value in entry.items()
     ).encode()

@@ -108,6 +108,8 @@ def _whole(exchange: "Exchange", response: Response, data: bytes) -> None:
     exchange.head_sent = True
     down.post(block + data)
     exchange.service.answered(exchange, exchange.first_s)
+    if worker.access_log is not None:
+        worker.access_log.note(exchange)
     exchange.upstream = exchange.pool = exchange.down = upstream.leg = None
     if pool.failures:
         endpoints.succeeded(exchange, pool)
@@ -116,8 +118,6 @@ def _whole(exchange: "Exchange", response: Response, data: bytes) -> None:
     if upstream.usable:
         pool.give_back(upstream, worker.now_s)
     worker.active.discard(exchange)
-    if worker.access_log is not None:
-        worker.access_log.note(exchange)
     down.next_request()
 
 

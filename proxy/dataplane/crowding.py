@@ -6,7 +6,9 @@ new head gets half its time. A request that is on its way is never lost by it: a
 connection on which something arrived is not idle.
 """
 
+import fcntl
 import heapq
+import termios
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ CROWDED: Final = 0.9
 """The share of the connections from which on room is made."""
 HURRY: Final = 0.5
 """The share of its time that a request head gets then."""
+NOTHING: Final = bytes(4)
+"""FIONREAD's count of unread bytes where there are none."""
 LOOK_AGAIN_S: Final = 1.0
 """Until the next look after one that found too few idle: a look at 20 000
 connections takes some milliseconds."""
@@ -37,7 +41,26 @@ def relieve(worker: "Worker") -> None:
         worker.crowded_until_s = worker.now_s + LOOK_AGAIN_S
     # All have the same time to idle, so the earliest deadline idles longest.
     for connection in heapq.nsmallest(wanted, idle, key=_deadline_s):
-        connection.close_idle()
+        hang_up(connection)
+
+
+def hang_up(connection: "Downstream", *, lingering: bool = False) -> None:
+    """
+    End an idle connection, unless a request is there that was not read.
+
+    ``lingering``: what is on its way is read and dropped for a while, so that who
+    sent it sees an end and no reset.
+    """
+    transport = connection.transport
+    if transport is None:
+        return
+    descriptor = transport.get_extra_info("socket").fileno()
+    if fcntl.ioctl(descriptor, termios.FIONREAD, NOTHING) != NOTHING:
+        return
+    if lingering:
+        connection.linger()
+    else:
+        connection.close()
 
 
 def _deadline_s(connection: "Downstream") -> float:

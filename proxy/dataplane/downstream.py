@@ -7,8 +7,6 @@ answer is reset; every close has a deadline (RFC 9112 section 9.6).
 """
 
 import asyncio
-import fcntl
-import termios
 from typing import TYPE_CHECKING, Final, cast
 
 from proxy.dataplane import replies, upload
@@ -50,8 +48,6 @@ LINE_OVERHEAD_BYTES: Final = METHOD_BYTES_MAX + len(b"  HTTP/1.1")
 """What a request line holds besides its target."""
 LEADING_CRLF_MAX: Final = 2
 """Empty lines skipped before a request line (RFC 9112 section 2.2)."""
-
-NOTHING_UNREAD: Final = bytes(4)
 
 OVERLOADED = Refusal(
     503, Rejection.OVERLOAD, "too_many_connections", "too many connections are open"
@@ -264,18 +260,21 @@ class Downstream(asyncio.BufferedProtocol):
         if service is None:
             worker.words[R_REJECTED + Rejection.NO_ROUTE] += 1
             close = request.close or request.has_body
+            head_only = request.method == b"HEAD"
+            if worker.access_log is not None:
+                worker.access_log.refused(self, NO_ROUTE, request, head_only=head_only)
             self.reply(
                 404,
                 NO_ROUTE.reason,
                 NO_ROUTE.detail,
                 close=close,
-                head_only=request.method == b"HEAD",
+                head_only=head_only,
             )
             return
         if request.length > 0:
             body_bytes_max = table.table.limits.body
             if body_bytes_max is not None and request.length > body_bytes_max:
-                self.refuse(LARGE_BODY)
+                self.refuse(LARGE_BODY, request=request)
                 return
         exchange = route(self, table, service, request)
         self.exchange = exchange
@@ -348,8 +347,22 @@ class Downstream(asyncio.BufferedProtocol):
         )
         self.exchange_done(close=close, lingering=close)
 
-    def refuse(self, refusal: Refusal, *, head_only: bool = False) -> None:
-        """Answer a request that is not forwarded, and end the connection."""
+    def refuse(
+        self,
+        refusal: Refusal,
+        *,
+        request: Request | None = None,
+        head_only: bool = False,
+        noted: bool = False,
+    ) -> None:
+        """
+        Answer a request that is not forwarded, and end the connection.
+
+        ``request`` is what could be read of it; ``noted`` if it is in the log.
+        """
+        log = self.worker.access_log
+        if log is not None and not noted:
+            log.refused(self, refusal, request, head_only=head_only)
         if refusal.rejection is not None:
             self.worker.words[R_REJECTED + refusal.rejection] += 1
         self.pending = b""
@@ -370,7 +383,7 @@ class Downstream(asyncio.BufferedProtocol):
             return
         if close:
             if lingering or self.pending:
-                self._linger()
+                self.linger()
             else:
                 self.close()
             return
@@ -416,7 +429,7 @@ class Downstream(asyncio.BufferedProtocol):
         elif self.exchange is None:
             self.close()
 
-    def _linger(self) -> None:
+    def linger(self) -> None:
         """End our side, and discard input for a bounded time and size."""
         if self.turn == self.worker.outbox.turn:
             self.worker.outbox.flush()
@@ -449,20 +462,6 @@ class Downstream(asyncio.BufferedProtocol):
             if self.transport.get_write_buffer_size():
                 self._hurry(CLOSE_S)
             self.transport.close()
-
-    def close_idle(self, *, lingering: bool = False) -> None:
-        """End an idle connection, unless a request is there that was not read."""
-        transport = self.transport
-        if transport is None:
-            return
-        sock = transport.get_extra_info("socket")
-        unread = fcntl.ioctl(sock.fileno(), termios.FIONREAD, NOTHING_UNREAD)
-        if unread != NOTHING_UNREAD:
-            return
-        if lingering:
-            self._linger()
-        else:
-            self.close()
 
     def _cut(self) -> None:
         """End a closing connection; one that still moves gets another while."""

@@ -23,7 +23,7 @@ from proxy.dataplane import (
 )
 from proxy.dataplane.expiry import NEVER
 from proxy.dataplane.pool import Pool
-from proxy.dataplane.replies import FAILURES
+from proxy.dataplane.replies import FAILURES, problem_body
 from proxy.dataplane.upstream import Upstream
 from proxy.http1.forward import request_head
 from proxy.http1.framing import ChunkedReader
@@ -55,6 +55,7 @@ class Exchange:
         "answer_left",
         "answer_reader",
         "answer_s",
+        "asked",
         "attempts",
         "body_bytes",
         "body_done",
@@ -132,6 +133,7 @@ class Exchange:
         self.trail: tuple[recorder.Failure, ...] = ()
         self.waiting: TimerHandle | None = None
         self.pool: Pool | None = None
+        self.asked: Pool | None = None
         self.upstream: Upstream | None = None
         self.connecting = False
         self.upstream_stalled = False
@@ -313,7 +315,7 @@ class Exchange:
                 upstream.close()
         if self.pool is not None:
             self.pool.active -= 1
-            self.pool = None
+            self.asked, self.pool = self.pool, None
         self.version.state.inflight -= 1
 
     def lose(self, code: int, now_s: float) -> None:
@@ -337,6 +339,8 @@ class Exchange:
         self.status = status
         down = self.down
         request = self.request
+        if request.method != b"HEAD":
+            self.answer_bytes = len(problem_body(status, reason, detail))
         named = self.service.service.response_headers
         self.finish()
         if down is not None:
@@ -353,7 +357,7 @@ class Exchange:
         """Leave the worker's books; the connections are somebody else's now."""
         self.worker.active.discard(self)
         self.deadline_s = NEVER
-        if self.worker.access_log is not None:
+        if self.worker.access_log is not None and self.attempts:
             self.worker.access_log.note(self)
         down, self.down = self.down, None
         if down is not None:
@@ -428,7 +432,6 @@ class Exchange:
 
     def client_lost(self) -> None:
         """The client hung up: nobody's fault, and nothing left to do."""
-        self.down = None
         if not self.tunnel:
             recorder.client_gone(self, Flag.DC, monotonic())
         self.let_go()

@@ -109,6 +109,10 @@ def client_address(request: Request, address: bytes) -> bytes:
     return address
 
 
+REQUEST_ID: Final = b"\r\nx-request-id: "
+"""What stands before an id of our making in the fields below."""
+
+
 def tracing_fields(request: Request, ids: "Ids") -> bytes:
     """
     Return x-request-id and traceparent where the request lacks them.

@@ -52,11 +52,16 @@ US: Final = 1_000_000
 
 
 class Failure(NamedTuple):
-    """What became of an attempt: at which version and endpoint, by which code."""
+    """
+    What became of an attempt: at which version and endpoint, by which code.
+
+    ``reason`` is what the client was told, where that was of its own making.
+    """
 
     version: str
     pool: "Pool | None"
     code: int
+    reason: str = ""
 
 
 def routed(exchange: "Exchange") -> None:
@@ -169,12 +174,16 @@ def replied(exchange: "Exchange", status: int) -> None:
         words[cell + C_RETRY_FAILED] += 1
 
 
-def client_gone(exchange: "Exchange", flag: Flag, now_s: float) -> None:
+def client_gone(
+    exchange: "Exchange", flag: Flag, now_s: float, reason: str = ""
+) -> None:
     """Count a request whose client went away, or broke the protocol."""
-    given_up(exchange, flag, NO_STATUS, now_s)
+    given_up(exchange, flag, NO_STATUS, now_s, reason)
 
 
-def given_up(exchange: "Exchange", flag: Flag, status: int, now_s: float) -> None:
+def given_up(
+    exchange: "Exchange", flag: Flag, status: int, now_s: float, reason: str = ""
+) -> None:
     """
     Count a request that ended early by nobody's error.
 
@@ -188,8 +197,8 @@ def given_up(exchange: "Exchange", flag: Flag, status: int, now_s: float) -> Non
     for cell in cells:
         words[cell + C_REQUESTS + status] += 1
         words[cell + C_FLAGS + flag] += 1
-    failure = Failure(exchange.version.name, exchange.pool, FLAG_CODE_BASE + flag)
-    exchange.trail += (failure,)
+    code = FLAG_CODE_BASE + flag
+    exchange.trail += (Failure(exchange.version.name, exchange.pool, code, reason),)
     if exchange.evidence and exchange.attempts == 1:
         _witness(exchange, NO_STATUS, now_s, NOT_TIMED, NOT_TIMED)
 

@@ -5,10 +5,15 @@ They never echo what the client sent, nor tell about the inside.
 """
 
 import json
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
+from proxy.http1.refusals import Refusal
 from proxy.model.vocabulary import Flag
+
+BODIES_MAX: Final = 64
+"""Bodies remembered; there are fewer different ones."""
 
 STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode()
@@ -43,19 +48,10 @@ def problem(
 
     A success (of OPTIONS, the one request answered here) has no problem to tell.
     """
-    body = b""
+    body = problem_body(status, reason, detail)
     lines = [STATUS_LINES[status]]
-    if status >= HTTPStatus.BAD_REQUEST:
+    if body:
         lines.append(b"Content-Type: application/problem+json")
-        body = json.dumps(
-            {
-                "type": "about:blank",
-                "title": HTTPStatus(status).phrase,
-                "status": status,
-                "detail": detail,
-                "reason": reason,
-            }
-        ).encode()
     lines += [
         b"Content-Length: %d" % len(body),
         b"Date: " + date,
@@ -68,6 +64,27 @@ def problem(
         lines.append(b"Connection: close")
     head = b"\r\n".join((*lines, b"", b""))
     return head if head_only else head + body
+
+
+@lru_cache(maxsize=BODIES_MAX)
+def problem_body(status: int, reason: str, detail: str) -> bytes:
+    """Return the body of ``problem``; nothing for a success."""
+    if status < HTTPStatus.BAD_REQUEST:
+        return b""
+    return json.dumps(
+        {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": detail,
+            "reason": reason,
+        }
+    ).encode()
+
+
+def refusal_body(refusal: Refusal) -> bytes:
+    """Return the body of the answer to a request that is not forwarded."""
+    return problem_body(refusal.status, refusal.reason, refusal.detail)
 
 
 def plain(

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from proxy.dataplane import bulk, recorder, retry
+from proxy.dataplane.replies import refusal_body
 from proxy.http1.refusals import BAD_CHUNK, LARGE_BODY, Refusal
 from proxy.model.vocabulary import Flag
 
@@ -70,12 +71,18 @@ def _forward(exchange: "Exchange", out: bytes) -> None:
 def refuse(exchange: "Exchange", refusal: Refusal) -> None:
     """End the exchange because of what the client sent."""
     down = exchange.down
+    request = exchange.request
     if exchange.attempts:
-        recorder.client_gone(exchange, Flag.DPE, monotonic())
+        recorder.client_gone(exchange, Flag.DPE, monotonic(), refusal.reason)
         exchange.let_go()
+        if not exchange.head_sent:
+            exchange.status = refusal.status
+            exchange.answer_bytes = len(refusal_body(refusal))
     exchange.finish()
     if down is not None:
         if exchange.head_sent:
             down.reset()
         else:
-            down.refuse(refusal, head_only=exchange.request.method == b"HEAD")
+            noted = exchange.attempts > 0
+            head_only = request.method == b"HEAD"
+            down.refuse(refusal, request=request, head_only=head_only, noted=noted)

@@ -16,7 +16,7 @@ from collections.abc import Coroutine
 from time import monotonic, time  # noqa: TID251 - a shell reads the clock
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.dataplane import bulk, endpoints, heads, retry
+from proxy.dataplane import bulk, crowding, endpoints, heads, retry
 from proxy.dataplane.access_log import AccessLog, without_waiting
 from proxy.dataplane.bound import BoundTable, Live
 from proxy.dataplane.downstream import Downstream
@@ -271,6 +271,6 @@ class Worker:
             if monotonic() >= hang_up_s:
                 for connection in self.wheel:
                     if connection.is_idle:
-                        connection.close_idle(lingering=True)
+                        crowding.hang_up(connection, lingering=True)
             await asyncio.sleep(DRAIN_POLL_S)
         self._finished.set_result(None)

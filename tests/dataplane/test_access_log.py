@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -23,17 +24,36 @@ async def by_target(call: Call) -> None:
     await call.reply(call.request.body or b"ok", status=int(call.request.target[1:4]))
 
 
+async def reset(call: Call) -> None:
+    """Take the request, then reset."""
+    call.reset()
+
+
 @asynccontextmanager
 async def logging(
     origin: ScriptedOrigin, *, form: str, sample: float, errors: float = 1.0
 ) -> AsyncIterator[tuple[DataPlane, int]]:
     """Run a worker with a log; yield it and the log's reading end."""
+    versions = [table.version("stable", [origin.port], cell=0)]
+    service = table.service(versions, retries=NO_RETRIES)
+    async with logged(service, form=form, sample=sample, errors=errors) as running:
+        yield running
+
+
+@asynccontextmanager
+async def logged(
+    service: dict[str, Any],
+    *,
+    form: str,
+    sample: float,
+    errors: float = 1.0,
+    **tables: Any,  # noqa: ANN401 - JSON
+) -> AsyncIterator[tuple[DataPlane, int]]:
+    """Do the same for any service."""
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     settings: dict[str, Any] = {"format": form, "sample": sample, "errors": errors}
-    versions = [table.version("stable", [origin.port], cell=0)]
-    service = table.service(versions, retries=NO_RETRIES)
-    plane = DataPlane(table.table([service], access_log=settings))
+    plane = DataPlane(table.table([service], access_log=settings, **tables))
     plane.stdout = writing
     try:
         async with plane:
@@ -84,8 +104,93 @@ async def test_one_json_object_a_request() -> None:
     assert second["status"] == 503
 
 
+async def test_who_asked_and_who_was_asked() -> None:
+    """When, by whom, under which id, and which endpoint had it."""
+    async with (
+        ScriptedOrigin(by_target) as origin,
+        logging(origin, form="json", sample=1.0) as (plane, reading),
+        dial(plane.port) as wire,
+    ):
+        await wire.ask(get("/200"))
+        await wire.ask(get("/200", "x-request-id: mine"))
+        first, second = map(json.loads, await lines(reading, 2))
+
+    written = datetime.fromisoformat(first["time"])
+    assert first["time"].endswith("Z")
+    assert abs(datetime.now(UTC) - written) < timedelta(minutes=1)
+    assert first["client"] == "127.0.0.1"
+    assert first["endpoint"] == f"127.0.0.1:{origin.port}"
+    assert first["request_id"] == origin.requests[0].get("x-request-id")
+    assert second["request_id"] == "mine"
+    assert (first["reason"], first["flag"], first["failures"]) == (None, None, [])
+    assert 0 < first["ttfb_ms"] <= first["duration_ms"]
+
+
+async def test_shielding_is_seen() -> None:
+    """Who answered, and what the canary did before; beside any sample."""
+    async with ScriptedOrigin(by_target) as stable, ScriptedOrigin(reset) as canary:
+        versions = [
+            table.version("stable", [stable.port], cell=0),
+            table.version("canary", [canary.port], cell=4, seen=1),
+        ]
+        service = table.service(versions, fail_fast=None)
+        async with logged(service, form="json", sample=0.0) as (plane, reading):
+            plane.weights((1, 100_000))
+            async with dial(plane.port) as wire:
+                await wire.ask(get("/200"))
+                await wire.ask(post(b"order", target="/200"))
+            shielded, posted = map(json.loads, await lines(reading, 2))
+
+    assert (shielded["status"], shielded["version"]) == (200, "stable")
+    assert (shielded["attempts"], shielded["shielded"]) == (2, True)
+    assert shielded["failures"] == [f"canary 127.0.0.1:{canary.port} UR"]
+    assert shielded["endpoint"] == f"127.0.0.1:{stable.port}"
+    assert (shielded["flag"], shielded["reason"]) == (None, None)
+    assert (posted["status"], posted["version"]) == (502, "canary")
+    assert (posted["flag"], posted["reason"]) == ("UR", "upstream_reset")
+    assert (posted["attempts"], posted["failures"]) == (1, [])
+    assert posted["bytes_out"] > 0
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "reason", "method"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", 400, "bad_host", None),
+        (get("/", "X: y", method="TRACE"), 405, "method_not_allowed", None),
+        (get("/elsewhere"), 404, "no_route", "GET"),
+        (post(b"12345678901", target="/shop"), 413, "body_too_large", "POST"),
+        (
+            get("/shop", "Transfer-Encoding: chunked", method="POST") + b"zz\r\n",
+            400,
+            "bad_chunk",
+            "POST",
+        ),
+    ],
+)
+async def test_what_was_refused_is_there_too(
+    request_: bytes, status: int, reason: str, method: str | None
+) -> None:
+    """One line, with what could be read of it and no version."""
+    async with ScriptedOrigin(by_target) as origin:
+        versions = [table.version("stable", [origin.port], cell=0)]
+        match = [{"host": None, "path_prefix": "/shop"}]
+        service = table.service(versions, match=match)
+        limits = {**table.table([])["limits"], "body": 10}
+        running = logged(service, form="json", sample=0.0, limits=limits)
+        async with running as (plane, reading), dial(plane.port) as wire:
+            answer = await wire.ask(request_)
+            await wire.rest() if status != 404 else None
+            (line,) = await lines(reading, 1)
+            entry = json.loads(line)
+
+    assert (entry["status"], entry["reason"]) == (answer.status, reason)
+    assert (entry["status"], entry["method"]) == (status, method)
+    assert entry["client"] == "127.0.0.1"
+    assert entry["bytes_out"] == len(answer.body)
+
+
 async def test_text_has_the_same_fields() -> None:
-    """`name=value`, strings quoted."""
+    """`name=value` as JSON writes values: strings quoted, true, null."""
     async with (
         ScriptedOrigin(by_target) as origin,
         logging(origin, form="text", sample=1.0) as (plane, reading),
@@ -97,6 +202,8 @@ async def test_text_has_the_same_fields() -> None:
     assert b'version="stable"' in line
     assert b"status=200" in line
     assert b'target="/200"' in line
+    assert b" shielded=false " in line
+    assert b" flag=null " in line
 
 
 async def test_a_sample_of_what_is_well_and_all_errors() -> None:
