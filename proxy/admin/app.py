@@ -33,11 +33,15 @@ ACTOR_CHARS_MAX = 100
 NUMBER_DIGITS_MAX = 18
 """Decision numbers fit into SQLite's 64-bit integers."""
 
+OVERRIDE = "override_freeze"
+
 _COMMAND_KINDS: Mapping[str, type] = {
     "reason": str,
     "revision": str,
     "full": bool,
     "force": bool,
+    OVERRIDE: str,
+    "owner": str,
 }
 _OPEN_PATHS = frozenset({"/livez"})
 """Answered to anybody: a probe has neither a token nor a name for us."""
@@ -98,13 +102,16 @@ class _Api:
         return _json(self._controller.service(request.match_info["service"]))
 
     async def split(self, request: web.Request) -> web.Response:
-        weights, reason, force = split_weights(await read_object(request))
+        body = await read_object(request)
+        override = body.pop(OVERRIDE, None) if _is_text(body.get(OVERRIDE)) else None
+        weights, reason, force = split_weights(body)
         try:
             service = await self._controller.set_split(
                 request.match_info["service"],
                 weights,
                 reason=reason,
                 force=force,
+                override_freeze=override or "",
                 who=_caller(request),
             )
         except SettingsError as error:  # shares that cannot add up, not a file
@@ -152,6 +159,8 @@ class _Api:
             revision=body.get("revision"),
             full=body.get("full") or False,
             force=body.get("force") or False,
+            override_freeze=body.get(OVERRIDE) or "",
+            owner=body.get("owner") or "",
             who=_caller(request),
         )
         return _json(rollout)
@@ -171,6 +180,10 @@ async def _livez(_request: web.Request) -> web.Response:
 
 async def _version(_request: web.Request) -> web.Response:
     return _json({"version": __version__, "python": platform.python_version()})
+
+
+def _is_text(value: object) -> bool:
+    return value is None or isinstance(value, str)
 
 
 def _json(document: object) -> web.Response:

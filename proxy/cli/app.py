@@ -77,6 +77,12 @@ Revision = Annotated[
         "--revision", metavar="R", help="Only if this is the canary's revision."
     ),
 ]
+OverrideFreeze = Annotated[
+    str,
+    typer.Option(
+        "--override-freeze", metavar="REASON", help="Do it although it is frozen."
+    ),
+]
 OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How to print.")]
 
 
@@ -97,11 +103,21 @@ def run(
 
 
 @app.command()
-def check(config: Config = Path(DEFAULT_CONFIG)) -> int:
+def check(
+    config: Config = Path(DEFAULT_CONFIG),
+    *,
+    state: Annotated[
+        bool,
+        typer.Option(
+            "--state", help="Check the saved decisions too (exit 1: changed)."
+        ),
+    ] = False,
+) -> int:
     """Validate a configuration file (exit 3: mistakes)."""
     from proxy.cli import configuration
 
-    return configuration.check(config)
+    code = configuration.check(config)
+    return configuration.check_state(config) if state and not code else code
 
 
 @app.command()
@@ -177,10 +193,13 @@ def start(
     service: Service,
     reason: Reason = "",
     revision: Revision = None,
+    override_freeze: OverrideFreeze = "",
     admin: Admin = DEFAULT_ADMIN,
 ) -> int:
     """Start a rollout of the canary's present revision."""
-    return _command(admin, service, "start", reason, revision)
+    return _command(
+        admin, service, "start", reason, revision, override_freeze=override_freeze
+    )
 
 
 @app.command()
@@ -192,10 +211,19 @@ def promote(
     ] = False,
     reason: Reason = "",
     revision: Revision = None,
+    override_freeze: OverrideFreeze = "",
     admin: Admin = DEFAULT_ADMIN,
 ) -> int:
-    """Go on to the next step, or to 100 %, now."""
-    return _command(admin, service, "promote", reason, revision, full=full)
+    """Go on to the next step, or to 100 %, now; gates are not asked."""
+    return _command(
+        admin,
+        service,
+        "promote",
+        reason,
+        revision,
+        full=full,
+        override_freeze=override_freeze,
+    )
 
 
 @app.command()
@@ -214,10 +242,13 @@ def resume(
     service: Service,
     reason: Reason = "",
     revision: Revision = None,
+    override_freeze: OverrideFreeze = "",
     admin: Admin = DEFAULT_ADMIN,
 ) -> int:
     """Let a paused rollout go on."""
-    return _command(admin, service, "resume", reason, revision)
+    return _command(
+        admin, service, "resume", reason, revision, override_freeze=override_freeze
+    )
 
 
 @app.command()
@@ -236,10 +267,13 @@ def retry(
     service: Service,
     reason: Reason = "",
     revision: Revision = None,
+    override_freeze: OverrideFreeze = "",
     admin: Admin = DEFAULT_ADMIN,
 ) -> int:
     """Try a revision again that was rolled back."""
-    return _command(admin, service, "retry", reason, revision)
+    return _command(
+        admin, service, "retry", reason, revision, override_freeze=override_freeze
+    )
 
 
 @app.command()
@@ -247,10 +281,36 @@ def skip(
     service: Service,
     reason: Reason = "",
     revision: Revision = None,
+    override_freeze: OverrideFreeze = "",
     admin: Admin = DEFAULT_ADMIN,
 ) -> int:
     """Leave out the rest of the present step."""
-    return _command(admin, service, "skip", reason, revision)
+    return _command(
+        admin, service, "skip", reason, revision, override_freeze=override_freeze
+    )
+
+
+@app.command()
+def freeze(
+    service: Service,
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why; it is shown to all.")
+    ],
+    owner: Annotated[
+        str, typer.Option("--owner", metavar="WHO", help="Whom to ask; else you.")
+    ] = "",
+    admin: Admin = DEFAULT_ADMIN,
+) -> int:
+    """Let nothing rise, start or be promoted; lowering stays free."""
+    return _command(admin, service, "freeze", reason, None, owner=owner)
+
+
+@app.command()
+def unfreeze(
+    service: Service, reason: Reason = "", admin: Admin = DEFAULT_ADMIN
+) -> int:
+    """Lift a freeze."""
+    return _command(admin, service, "unfreeze", reason, None)
 
 
 @app.command()
@@ -265,6 +325,7 @@ def split(
     force: Annotated[
         bool, typer.Option("--force", help="Also to a revision that was rolled back.")
     ] = False,
+    override_freeze: OverrideFreeze = "",
     admin: Admin = DEFAULT_ADMIN,
 ) -> int:
     """Set the live share of versions by hand."""
@@ -274,7 +335,14 @@ def split(
         shares = verbs.parse_weights(weights)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="VERSION=PERCENT") from error
-    return verbs.split(_client(admin), service, shares, reason=reason, force=force)
+    return verbs.split(
+        _client(admin),
+        service,
+        shares,
+        reason=reason,
+        force=force,
+        override_freeze=override_freeze,
+    )
 
 
 @app.command()
@@ -327,12 +395,11 @@ def _command(
     verb: str,
     reason: str,
     revision: str | None,
-    *,
-    full: bool = False,
+    **more: str | bool,
 ) -> int:
     """Ask for one rollout verb."""
     from proxy.cli import verbs
 
     return verbs.command(
-        _client(admin), service, verb, reason=reason, revision=revision, full=full
+        _client(admin), service, verb, {"reason": reason, "revision": revision, **more}
     )

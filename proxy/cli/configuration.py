@@ -32,6 +32,28 @@ def check(path: Path) -> int:
     return 0
 
 
+def check_state(path: Path) -> int:
+    """
+    Check the store of a file's ``state_dir``: whole, ours, and not tampered with.
+
+    Returns 1 where a decision was changed, removed or added afterwards.
+
+    Raises:
+        SettingsError: the file has mistakes, all of them.
+        StoreError: there is no store, or it is torn or foreign.
+    """
+    from proxy.control.store import audit
+
+    loaded = settings.load(path, os.environ)
+    state_dir = Path(loaded.settings.state_dir)
+    decisions, problems = audit(state_dir)
+    for problem in problems:
+        say(f"{state_dir}: {problem}")
+    if not problems:
+        say(f"{state_dir}: whole, {_counted(decisions, 'decision')} in unbroken chains")
+    return 1 if problems else 0
+
+
 def print_schema() -> int:
     """Print the JSON Schema of the configuration file."""
     from proxy.settings.json_schema import json_schema

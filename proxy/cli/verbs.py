@@ -5,6 +5,7 @@ Decides how a change is asked for and how its outcome reads; whether it is
 allowed is the controller's.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from proxy.cli.client import AdminClient
@@ -16,19 +17,14 @@ def command(
     client: AdminClient,
     service: str,
     verb: str,
-    *,
-    reason: str = "",
-    revision: str | None = None,
-    full: bool = False,
+    options: Mapping[str, str | bool | None],
 ) -> int:
-    """Ask for one verb on a rollout and print where the rollout stands then."""
-    body: dict[str, Any] = {}
-    if reason:
-        body["reason"] = reason
-    if revision is not None:
-        body["revision"] = revision
-    if full:
-        body["full"] = True
+    """
+    Ask for one verb on a rollout and print where the rollout stands then.
+
+    Options that are empty are not sent.
+    """
+    body = {name: value for name, value in options.items() if value}
     rollout = client.post("rollouts", service, verb, body=body)
     say(status_line(state_of(client.get("services", service), rollout)))
     return 0
@@ -41,6 +37,7 @@ def split(
     *,
     reason: str = "",
     force: bool = False,
+    override_freeze: str = "",
 ) -> int:
     """Set live shares by hand and print the split that holds then."""
     body: dict[str, Any] = dict(weights)
@@ -48,6 +45,8 @@ def split(
         body["reason"] = reason
     if force:
         body["force"] = True
+    if override_freeze:
+        body["override_freeze"] = override_freeze
     document = client.put("services", service, "split", body=body)
     say(f"{service}: split {{{split_text(document['split'])}}}")
     return 0

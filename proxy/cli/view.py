@@ -156,9 +156,10 @@ def _to_commit(state: Document) -> list[Line]:
     commit = state.get("split_to_commit")
     if not commit:
         return []
-    roles = ", ".join(f"{role}: {name}" for role, name in commit["rollout"].items())
-    text = f"split: {{{split_text(commit['split'])}}}, rollout: {{{roles}}}"
-    return [Line("commit", f"{text} (the roles were swapped)", Tone.HELD)]
+    below = [Line(f"split: {{{split_text(commit['split'])}}}"), Line("rollout:")]
+    below += [Line(f"  {role}: {name}") for role, name in commit["rollout"].items()]
+    told = "the roles were swapped; let the file say so"
+    return [Line("commit", told, Tone.HELD, tuple(below))]
 
 
 def _unjudged(state: Document) -> list[Line]:

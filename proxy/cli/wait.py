@@ -14,6 +14,10 @@ from proxy.errors import AdminError, AdminUnreachableError
 POLL_EVERY_S = 1.0
 """As often as the controller judges."""
 
+SETTLE_S = 6.0
+"""A changed file is noticed within 2 s and a polled revision within 5: a rollout that
+had ended before we came is only believed to be the last one after so long."""
+
 
 def wait_for_end(
     client: AdminClient, service: str, *, timeout_s: float, revision: str | None
@@ -21,7 +25,9 @@ def wait_for_end(
     """
     Follow the rollout of ``service`` and print where it stands when it moves on.
 
-    Returns 0 once it succeeded, 1 once it was rolled back.
+    Returns 0 once it succeeded, 1 once it was rolled back. Without ``revision`` a
+    rollout that has already ended counts only if no other begins within
+    ``SETTLE_S`` and none is waiting to begin.
 
     Args:
         client: the admin API; it may be away for a while once it has answered.
@@ -32,16 +38,21 @@ def wait_for_end(
     Raises:
         AdminError: there is no such rollout, or the time is over.
     """
-    give_up_at_s = time.monotonic() + timeout_s
+    began_s = time.monotonic()
+    give_up_at_s = began_s + timeout_s
     told = ""
     rollout = client.get("rollouts", service)
+    earlier = rollout.get("id") if revision is None else None
     while True:
         line = _standing(rollout)
         if line != told:
             say(line)
             told = line
         code = _code_of(rollout, revision)
-        if code is not None:
+        if _is_active(rollout) or rollout.get("id") != earlier:
+            earlier = None
+        settled = time.monotonic() - began_s >= SETTLE_S and not rollout.get("pending")
+        if code is not None and (earlier is None or settled):
             return code
         if time.monotonic() >= give_up_at_s:
             raise AdminError(f"timed out after {timeout_s:g} s, still {line}")
@@ -58,6 +69,11 @@ def _again(client: AdminClient, service: str, last: Document) -> Document:
     return answer
 
 
+def _is_active(rollout: Document) -> bool:
+    """Tell whether a rollout is under way."""
+    return rollout.get("phase") not in ("Idle", ENDED_WELL, ENDED_BADLY)
+
+
 def _code_of(rollout: Document, revision: str | None) -> int | None:
     """Return the exit code of a rollout that has ended, ``None`` before."""
     if revision is not None and rollout.get("revision") != revision:
@@ -68,6 +84,9 @@ def _code_of(rollout: Document, revision: str | None) -> int | None:
 def _standing(rollout: Document) -> str:
     """Return the phase, step and weight: what changes when a rollout moves on."""
     parts = [f"{rollout['service']}: {phase_of(rollout)}"]
+    if rollout.get("phase") in (ENDED_WELL, ENDED_BADLY):
+        named = [rollout.get("id") or "", f"revision {rollout.get('revision')}"]
+        parts.append(f"{' '.join(filter(None, named))}")
     if rollout.get("steps") and rollout.get("step"):
         parts.append(f"step {rollout['step']} of {len(rollout['steps'])}")
     if rollout.get("weight") is not None:

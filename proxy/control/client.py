@@ -40,7 +40,7 @@ async def fetch(endpoint: str, path: str, *, timeout_s: float) -> Reply:
         async with asyncio.timeout(timeout_s), _session(target.unix) as session:
             url = f"http://{target.authority}{path}"
             async with session.get(url, allow_redirects=False) as response:
-                body = await _read(response)
+                body = await read_body(response)
                 named = {key.lower(): text for key, text in response.headers.items()}
                 return Reply(response.status, body, named)
     except (aiohttp.ClientError, TimeoutError) as error:
@@ -63,7 +63,7 @@ async def connect(endpoint: str, *, timeout_s: float) -> None:
     writer.close()
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
+async def read_body(response: aiohttp.ClientResponse) -> bytes:
     """Read until the end or the bound, whichever comes first."""
     body = b""
     async for piece in response.content.iter_chunked(BODY_BYTES_MAX):

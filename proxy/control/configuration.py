@@ -13,7 +13,8 @@ from typing import Any
 
 from proxy import settings
 from proxy.control.clock import Clock
-from proxy.control.governor import Governor, Publish
+from proxy.control.governor import Governor
+from proxy.control.keeping import Publish
 from proxy.errors import ConflictError, HeadgateError, SettingsError
 from proxy.model.instants import rfc3339
 from proxy.settings import Loaded

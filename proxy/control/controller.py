@@ -15,7 +15,7 @@ from proxy.control import views
 from proxy.control.configuration import Configuration
 from proxy.control.figures import Figures
 from proxy.control.governor import Governor
-from proxy.control.metrics import mirrored, tree_of
+from proxy.control.metrics import Asked, mirrored, tree_of
 from proxy.control.steward import Steward
 from proxy.control.stream import Stream, Subscription
 from proxy.control.weights import FLIP_GAP_S
@@ -40,11 +40,13 @@ class Controller:
         figures: Figures,
         configuration: Configuration,
         stream: Stream,
+        asked: Asked | None = None,
     ) -> None:
         self._governor = governor
         self._figures = figures
         self._configuration = configuration
         self._stream = stream
+        self._asked = asked or Asked()
 
     def services(self) -> list[JsonObject]:
         """Return every service in the file's order, each as ``service`` does."""
@@ -135,6 +137,8 @@ class Controller:
         revision: str | None = None,
         full: bool = False,
         force: bool = False,
+        override_freeze: str = "",
+        owner: str = "",
         who: str = "",
     ) -> JsonObject:
         """
@@ -147,6 +151,8 @@ class Controller:
             revision: refuse unless this is the canary's current revision.
             full: ``promote`` to 100 % at once instead of by one step.
             force: ``start`` also a revision that was rolled back.
+            override_freeze: why it is done although the service is frozen.
+            owner: ``freeze``: whose it is, if not the caller's.
             who: the caller, kept in the decision.
 
         Raises:
@@ -160,7 +166,15 @@ class Controller:
         order = Verb(verb)
         if force and order is Verb.START and is_rolled_back(steward.state):
             order = Verb.RETRY
-        command = Command(order, who, reason, revision, full)
+        command = Command(
+            order,
+            who,
+            reason,
+            revision,
+            full=full,
+            override=override_freeze,
+            owner=owner,
+        )
         self._governor.order(steward, command)
         await self._applied(steward)
         return self._rollout(steward)
@@ -172,6 +186,7 @@ class Controller:
         *,
         reason: str = "",
         force: bool = False,
+        override_freeze: str = "",
         who: str = "",
     ) -> JsonObject:
         """
@@ -188,7 +203,7 @@ class Controller:
             StoreError: it could not be saved.
         """
         steward = self._governor.steward(name)
-        order = SplitOrdered(dict(weights), who, reason, force)
+        order = SplitOrdered(dict(weights), who, reason, force, override_freeze)
         self._governor.order(steward, order)
         await self._applied(steward)
         return self.service(name)
@@ -251,7 +266,9 @@ class Controller:
 
     def metrics(self, *, openmetrics: bool = False) -> tuple[bytes, str]:
         """Return the metrics and their content type, in either text format."""
-        tree = tree_of(self._governor, self._figures, self._configuration.last)
+        tree = tree_of(
+            self._governor, self._figures, self._configuration.last, self._asked
+        )
         return render(tree, openmetrics=openmetrics)
 
     async def _applied(self, steward: Steward) -> None:

@@ -9,23 +9,28 @@ error keeps its state and its weights, is logged and counted, and holds up
 nobody else.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from proxy.control import ejections
 from proxy.control.allocation import Allocation, Kind, allocate
 from proxy.control.clock import Clock
-from proxy.control.judging import Judging, Trip
+from proxy.control.freezing import window_at
+from proxy.control.judging import MIRROR_FAILED, MIRRORED, Judging, Trip
+from proxy.control.keeping import Keeper, Publish
 from proxy.control.steward import Steward, memory_of
 from proxy.control.store import Saved, Store
 from proxy.control.tables import Roles, table_document, wish_of
 from proxy.control.tasks import describe
 from proxy.control.weights import WeightWriter, cells_of, shares
-from proxy.errors import NotFoundError, StoreConflictError, StoreError
+from proxy.errors import NotFoundError, StoreError
 from proxy.rollout.events import (
+    CalendarSeen,
     ConfigSeen,
     Event,
+    GateAnswered,
     RevisionSeen,
     SetWeights,
     Tick,
@@ -38,9 +43,6 @@ from proxy.telemetry.log import log
 from proxy.telemetry.slab import ControlSlab
 
 JsonObject = dict[str, Any]
-Publish = Callable[[JsonObject], None]
-"""Takes an event, or a finished route table document."""
-
 UNSETTLED_WARN_S = 5.0
 """Workers compile a table within milliseconds; a raise that waits so long is told."""
 REVISION_CHARS_MAX = 200
@@ -65,12 +67,10 @@ class Governor:
         self.allocation = Allocation()
         self.generation = 0
         self.config_hash = ""
-        self.store_error = ""
-        """Why the last save failed; empty while the store works."""
         self.errors = 0
         """Unexpected errors that were caught, since the start."""
         self._send_table = send_table
-        self._publish = publish
+        self._keeper = Keeper(store, publish)
         self._writer = WeightWriter(slab)
         self._settings: Settings | None = None
         self._table: JsonObject = {}
@@ -145,6 +145,9 @@ class Governor:
                 steward.found(*self._epoch_of(steward))
             else:
                 steward.configure(service)
+            steward.config_hash = self.config_hash
+            with self._guarded(name, "calendar"):
+                self._look_at_calendar(steward, now_s)
             with self._guarded(name, "configuration"):
                 steward.offer(ConfigSeen(dict(service.split)), now_s)
             for version, one in service.versions.items():
@@ -233,6 +236,7 @@ class Governor:
             StoreError: it raises a weight and could not be saved; nothing changed.
         """
         self._expose(steward)
+        self._look_at_calendar(steward, self.clock.unix_s())
         steward.offer(event, self.clock.unix_s())
         refused = self.save([steward])
         self._follow([steward])
@@ -253,6 +257,27 @@ class Governor:
             steward.offer(RevisionSeen(version, revision), self.clock.unix_s())
         self.save([steward])
         self._follow([steward])
+
+    def hear_gate(self, service: str, event: GateAnswered) -> None:
+        """Take a gate's answer; one that nobody waits for changes nothing."""
+        steward = self.stewards.get(service)
+        if steward is None:
+            return
+        now_s = self.clock.unix_s()
+        with self._guarded(service, "gate"):
+            self._look_at_calendar(steward, now_s)
+            self._expose(steward)
+            healthy = steward.health.get(steward.state.stable) is not False
+            steward.offer(replace(event, stable_healthy=healthy), now_s)
+        self.save([steward])
+        self._follow([steward])
+
+    def _look_at_calendar(self, steward: Steward, now_s: float) -> None:
+        """Tell the rollout of a freeze window that begins or ends."""
+        rollout = steward.settings.rollout
+        window = "" if rollout is None else window_at(rollout.freeze, now_s)
+        if window != steward.state.calendar:
+            steward.offer(CalendarSeen(window), now_s)
 
     # --- ten times a second ---
 
@@ -315,6 +340,7 @@ class Governor:
         self, steward: Steward, started_s: int, dt_s: float, now_s: float
     ) -> None:
         judging = self._judging
+        self._look_at_calendar(steward, now_s)
         ejections.note(steward, self.allocation, self.slab)
         added = steward.count(judging.routed(steward, self.allocation), started_s)
         state = steward.state
@@ -326,6 +352,9 @@ class Governor:
                 stable_routed=added.get(state.stable, 0),
                 canary_healthy=_healthy(steward, state.canary),
                 stable_healthy=steward.health.get(state.stable) is not False,
+                canary_capacity=steward.carries(state.canary),
+                mirrored=added.get(MIRRORED, 0),
+                mirror_failed=added.get(MIRROR_FAILED, 0),
                 judgement=None if judged is None else judged[1],
                 judge=None if judged is None else judged[0],
             ),
@@ -334,61 +363,17 @@ class Governor:
 
     # --- saving and applying ---
 
-    def save(self, stewards: Iterable[Steward]) -> list[Steward]:
-        """
-        Save what changed; return the stewards whose change was taken back.
+    @property
+    def store_error(self) -> str:
+        """Why the last save failed; empty while the store works."""
+        return self._keeper.error
 
-        A store that cannot be written is remembered and shown; what only lowers
-        weights stays in force without it.
-        """
+    def save(self, stewards: Iterable[Steward]) -> list[Steward]:
+        """Save what changed; return the stewards whose change was taken back."""
         changed = list(stewards)
         for steward in changed:
             steward.leave(*self._epoch_of(steward))
-        dirty = [steward for steward in changed if steward.dirty]
-        if not dirty:
-            return []
-        try:
-            numbers = self.store.save([steward.change() for steward in dirty])
-        except StoreConflictError:
-            return self._settle_conflicts(dirty)
-        except StoreError as error:
-            if not self.store_error:
-                log("error", "store_cannot_be_written", error=str(error))
-            self.store_error = str(error)
-            return [steward for steward in dirty if not steward.keep_safe()]
-        if self.store_error:
-            log("info", "store_can_be_written_again")
-        self.store_error = ""
-        for steward, given in zip(dirty, numbers, strict=True):
-            self._publish_saved(steward, given)
-        return []
-
-    def _settle_conflicts(self, dirty: list[Steward]) -> list[Steward]:
-        """Save one by one; who lost takes over what the store has."""
-        documents = self.store.load()
-        lost = []
-        for steward in dirty:
-            saved = documents.get(steward.name)
-            if saved is None or saved.revision == steward.revision:
-                if self.save([steward]):
-                    lost.append(steward)
-                continue
-            log("error", "state_saved_by_somebody_else", service=steward.name)
-            steward.reload(saved)
-            lost.append(steward)
-        return lost
-
-    def _publish_saved(self, steward: Steward, numbers: list[int]) -> None:
-        for decision in steward.saved(numbers):
-            log(
-                "info",
-                "decision",
-                service=steward.name,
-                rule=decision["rule"],
-                message=decision["message"],
-                who=decision["who"],
-            )
-            self._publish({"type": "decision", "decision": decision})
+        return self._keeper.save(changed)
 
     def _follow(self, stewards: Iterable[Steward]) -> None:
         """Bring slab and table to what the states say now."""

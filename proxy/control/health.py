@@ -3,10 +3,10 @@ Which versions have a healthy endpoint, asked from outside the data plane.
 
 Without a ``health_check`` an endpoint is healthy when it accepts a connection.
 The first result counts at once; after it, ``rise`` good or ``fall`` bad ones in
-a row turn it. A version is healthy while one of its endpoints is. This decides
-when a rollout may start, and that none is rolled back onto a stable that is down.
-What a ``health_check`` says of each endpoint is also told to the workers, beside
-their own, passive view.
+a row turn it. A version is healthy while one of its endpoints is, and how many
+are says how much traffic it can be given. This decides when a rollout may start,
+and that none is rolled back onto a stable that is down. What a ``health_check``
+says of each endpoint is also told to the workers, beside their own, passive view.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ TIMEOUT_S_MAX = 5.0
 """One check; never more than the interval."""
 GOOD_STATUS = range(200, 400)
 
-Report = Callable[[str, str, bool], None]
-"""Takes service, version and whether it is healthy."""
+Report = Callable[[str, str, float], None]
+"""Takes service, version and the part of its endpoints that is healthy, 0 to 1."""
 ReportEndpoints = Callable[[str, str, Sequence[bool | None]], None]
 """Takes service, version and the state of each endpoint; None is not known yet."""
 
@@ -128,7 +128,7 @@ class Prober:
         states = [tally.healthy for _, tally in self._tallies[version]]
         if self._report_endpoints is not None:
             self._report_endpoints(self._name, version, states)
-        if any(states):
-            self._report(self._name, version, True)  # noqa: FBT003 -- as Report says
-        elif None not in states:
-            self._report(self._name, version, False)  # noqa: FBT003 -- ditto
+        known = [state for state in states if state is not None]
+        # Endpoints that nobody has asked yet are no reason to call it unhealthy.
+        if any(known) or len(known) == len(states):
+            self._report(self._name, version, sum(known) / len(known))

@@ -9,15 +9,21 @@ requests" need. What follows from a verdict is decided elsewhere.
 from dataclasses import dataclass
 
 from proxy import analysis
-from proxy.control.allocation import Allocation
+from proxy.control.allocation import ARM_MIRROR, Allocation
 from proxy.control.evidence import Rate, canary_requests, gather
 from proxy.control.failfast import Lately
 from proxy.control.steward import Steward
 from proxy.control.weights import shares
 from proxy.model.judging import Judgement, JudgeState
+from proxy.model.vocabulary import MirrorOutcome
 from proxy.rollout.state import judge_plan_of
 from proxy.telemetry import layout
+from proxy.telemetry.cut import read_live
 from proxy.telemetry.slab import ControlSlab
+
+MIRRORED = "mirror"
+MIRROR_FAILED = "mirror failed"
+"""Beside the versions' names in what ``routed`` counts; no version is called so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +48,25 @@ class Judging:
         self._lately.pop(service, None)
 
     def routed(self, steward: Steward, allocation: Allocation) -> dict[str, int]:
-        """Return the live requests routed to each version since the slab was made."""
-        return {
+        """
+        Return the live requests routed to each version since the slab was made.
+
+        Beside them, where there is a mirror: copies that were answered, and copies
+        that failed.
+        """
+        counts = {
             version: self._slab.sum_words(
                 allocation.cell(steward.wish, version), layout.C_ROUTED, 1
             )[0]
             for version in steward.wish.versions
         }
+        if steward.settings.mirror is not None:
+            arm = allocation.cell(steward.wish, ARM_MIRROR)
+            copies = read_live(self._slab, arm).mirrored()
+            counts[MIRRORED] = copies.get(MirrorOutcome.ANSWERED, 0)
+            failed = (MirrorOutcome.FAILED, MirrorOutcome.TIMEOUT)
+            counts[MIRROR_FAILED] = sum(copies.get(one, 0) for one in failed)
+        return counts
 
     def judge(
         self, steward: Steward, allocation: Allocation, now_s: float

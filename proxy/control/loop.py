@@ -8,7 +8,7 @@ counts. Time comes from a ``Clock``, so a test may let it run as it likes.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from proxy.control.configuration import Configuration
 from proxy.control.figures import Figures
@@ -32,12 +32,12 @@ class Loop:
         governor: Governor,
         figures: Figures,
         configuration: Configuration,
-        publish_states: Callable[[], None],
+        afterwards: Iterable[Callable[[], None]],
     ) -> None:
         self._governor = governor
         self._figures = figures
         self._configuration = configuration
-        self._publish_states = publish_states
+        self._afterwards = tuple(afterwards)
         self._ticked_s: float | None = None
         self.errors = 0
         """Steps that raised, since the start."""
@@ -57,7 +57,8 @@ class Loop:
             self._guard("tick", lambda: self._governor.tick(dt_s))
             self._guard("sample", self._figures.sample)
             self._guard("file", self._configuration.look)
-            self._guard("publish", self._publish_states)
+            for work in self._afterwards:
+                self._guard("publish", work)
 
     async def run(self) -> None:
         """Step until cancelled."""

@@ -4,6 +4,9 @@ What a scrape shows: the governor's state and the slab's sums as plain figures.
 ``telemetry.exposition`` gives them their names. Reads only.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 from proxy import __version__
 from proxy.control.allocation import ARM_MIRROR
 from proxy.control.configuration import Reload
@@ -11,7 +14,7 @@ from proxy.control.figures import Figures, shares_of
 from proxy.control.governor import Governor
 from proxy.control.steward import Steward
 from proxy.model.vocabulary import Rejection, Verdict
-from proxy.rollout.state import PERCENT_ALL
+from proxy.rollout.plan import PERCENT_ALL
 from proxy.telemetry import layout
 from proxy.telemetry.cut import read_live
 from proxy.telemetry.exposition import (
@@ -25,7 +28,17 @@ from proxy.telemetry.exposition import (
 VERDICT_NUMBER = {Verdict.FAIL: -1, Verdict.UNDECIDED: 0, Verdict.PASS: 1}
 
 
-def tree_of(governor: Governor, figures: Figures, reload: Reload) -> Tree:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What gates and addressees were asked and told since the start."""
+
+    gates: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    """By service, type and answer."""
+    news: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """By service and outcome."""
+
+
+def tree_of(governor: Governor, figures: Figures, reload: Reload, asked: Asked) -> Tree:
     """Return everything a scrape shows."""
     slab = governor.slab
     region = slab.sum_region_words(0, layout.R_REJECTED + len(Rejection))
@@ -48,6 +61,9 @@ def tree_of(governor: Governor, figures: Figures, reload: Reload) -> Tree:
         reload_ok=reload.ok,
         reloaded_at_s=reload.success_at_s,
         version=__version__,
+        store_ok=not governor.store_error,
+        gates=dict(asked.gates),
+        news=dict(asked.news),
     )
 
 
@@ -77,11 +93,13 @@ def _service(governor: Governor, figures: Figures, steward: Steward) -> ServiceF
             for name in steward.wish.versions
         ),
         mirrored=mirrored(governor, steward),
-        rollout=None if steward.plan is None else _rollout(steward),
+        rollout=None
+        if steward.plan is None
+        else _rollout(steward, governor.clock.unix_s()),
     )
 
 
-def _rollout(steward: Steward) -> RolloutFigures:
+def _rollout(steward: Steward, now_s: float) -> RolloutFigures:
     state, run = steward.state, steward.state.run
     judgement = None if run is None else run.judgement
     ended = {
@@ -94,6 +112,10 @@ def _rollout(steward: Steward) -> RolloutFigures:
         reason=state.reason.value,
         step=0 if run is None else run.step,
         exposed_requests=steward.memory.exposed,
+        phase_age_s=max(now_s - state.since_s, 0.0) if state.since_s else None,
+        step_age_s=0.0 if run is None or not state.active else run.step_s,
+        run_age_s=0.0 if run is None or not state.active else run.run_s,
+        frozen=bool(state.frozen),
         ended=ended,
         slos=()
         if judgement is None

@@ -5,7 +5,7 @@ Nothing is decided here but spelling: one SLO of the file with both an absolute
 and a relative limit becomes two, and ``auto`` becomes a number.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from proxy.analysis import min_requests_auto
@@ -16,8 +16,27 @@ from proxy.model.judging import (
     JudgePlan,
     Slo,
 )
-from proxy.rollout.state import After, OnUndecided, RolloutPlan, Start, Step
-from proxy.settings.schema import RolloutSettings, ServiceSettings, SloSettings
+from proxy.rollout.plan import (
+    After,
+    Bake,
+    Gate,
+    GateType,
+    OnNoTraffic,
+    OnTimeout,
+    OnUndecided,
+    Rollback,
+    RolloutPlan,
+    Start,
+    Step,
+    Strategy,
+)
+from proxy.settings.schema import (
+    GateSettings,
+    RolloutSettings,
+    ServiceSettings,
+    SloSettings,
+    StepSettings,
+)
 
 USUAL_CODES = SloSettings.model_fields["codes"].default
 """What counts as an error where an SLO does not say it."""
@@ -35,7 +54,7 @@ def rollout_plan(service: ServiceSettings) -> RolloutPlan | None:
         canary=rollout.canary,
         steps=_steps(rollout, judge.min_requests),
         judge=judge,
-        strategy=rollout.strategy,
+        strategy=Strategy(rollout.strategy),
         start=Start(rollout.start),
         after=After(rollout.after),
         on_undecided=OnUndecided(rollout.on_undecided),
@@ -47,6 +66,50 @@ def rollout_plan(service: ServiceSettings) -> RolloutPlan | None:
             fail_fast.error_rate,
             fail_fast.requests,
         ),
+        bake=None
+        if rollout.bake is None
+        else Bake(rollout.bake.duration, rollout.bake.holdback),
+        rollback=Rollback(
+            rollout.rollback.mode == "gradual", rollout.rollback.interval
+        ),
+        rollback_window=rollout.rollback_window,
+        on_no_traffic=OnNoTraffic(rollout.on_no_traffic),
+        progress_deadline_s=rollout.progress_deadline,
+        gates=tuple(_gates(rollout)),
+        mirrored=_mirrored(service, judge.min_requests),
+    )
+
+
+def _mirrored(service: ServiceSettings, min_requests: int) -> int:
+    """Return how many mirrored answers a preview needs: none without a mirror."""
+    rollout, mirror = service.rollout, service.mirror
+    if rollout is None or mirror is None or mirror.to != rollout.canary:
+        return 0
+    needed = rollout.steps[0].min_requests
+    return min_requests if needed is None else needed
+
+
+def _gates(rollout: RolloutSettings) -> Iterator[Gate]:
+    """Yield the gates of a rollout, and those that belong to a step."""
+    for gate in rollout.gates:
+        yield _gate(gate, 0)
+    for number, step in enumerate(rollout.steps, start=1):
+        if step.gate is not None:
+            yield _gate(step.gate, number)
+
+
+def _gate(gate: GateSettings, step: int) -> Gate:
+    return Gate(
+        type=GateType(gate.type),
+        url=gate.url,
+        name=gate.name or "",
+        timeout_s=gate.timeout,
+        retries=gate.retries,
+        interval_s=gate.interval,
+        on_timeout=OnTimeout(gate.on_timeout),
+        secret_file=gate.secret_file,
+        metadata=dict(gate.metadata),
+        step=step,
     )
 
 
@@ -65,25 +128,39 @@ def judge_plan(rollout: RolloutSettings) -> JudgePlan:
 
 
 def _steps(rollout: RolloutSettings, min_requests: int) -> tuple[Step, ...]:
-    return tuple(
-        Step(
-            weight=step.weight,
-            min_duration_s=(
-                rollout.min_duration if step.min_duration is None else step.min_duration
-            ),
-            max_duration_s=rollout.max_duration,
-            min_requests=min_requests
-            if step.min_requests is None
-            else step.min_requests,
-            pause=step.pause,
-        )
-        for step in rollout.steps
+    """Return the steps; ``blue_green`` has a preview before its only one."""
+    steps = tuple(_step(rollout, step, min_requests) for step in rollout.steps)
+    if rollout.strategy == "blue_green":
+        return (replace(steps[0], weight=0.0), replace(steps[0], pause=False))
+    return steps
+
+
+def _step(rollout: RolloutSettings, step: StepSettings, min_requests: int) -> Step:
+    return Step(
+        weight=step.weight,
+        min_duration_s=rollout.min_duration
+        if step.min_duration is None
+        else step.min_duration,
+        max_duration_s=rollout.max_duration
+        if step.max_duration is None
+        else step.max_duration,
+        min_requests=min_requests if step.min_requests is None else step.min_requests,
+        pause=step.pause,
+        slos=None if step.slos is None else (*_written(step.slos), *_guards(rollout)),
     )
 
 
 def _slos(rollout: RolloutSettings) -> Iterator[Slo]:
-    for slo in rollout.slos:
+    yield from _written(rollout.slos)
+    yield from _guards(rollout)
+
+
+def _written(slos: Iterable[SloSettings]) -> Iterator[Slo]:
+    for slo in slos:
         yield from _split_slo(slo)
+
+
+def _guards(rollout: RolloutSettings) -> Iterator[Slo]:
     guard = rollout.guards.client_error_rate
     if guard is not None:
         yield Slo(CLIENT_ERROR_RATE, max_delta=guard.max_delta)

@@ -64,6 +64,7 @@ class Probes:
         steward = self._governor.stewards.get(name)
         if steward is not None:
             steward.health = {}
+            steward.capacity = {}
 
     def _checked(
         self, service: str, version: str, states: Sequence[bool | None]
@@ -83,10 +84,14 @@ class Probes:
                 bits = bits & ~(1 << number) | (not healthy) << number
         slab.write_checks(slot, index, Checks(tag, bits))
 
-    def _healthy(self, service: str, version: str, healthy: bool) -> None:  # noqa: FBT001 -- as health.Report says
+    def _healthy(self, service: str, version: str, capacity: float) -> None:
         steward = self._governor.stewards.get(service)
         if steward is None:
             return
+        healthy = capacity > 0.0
+        changed = steward.health.get(version) is not healthy
         steward.health[version] = healthy
-        level = "info" if healthy else "warning"
-        log(level, "health_changed", service=service, version=version, healthy=healthy)
+        steward.capacity[version] = capacity
+        if changed:
+            level = "info" if healthy else "warning"
+            log(level, "health", service=service, version=version, healthy=healthy)

@@ -23,8 +23,11 @@ from proxy.control.clock import SystemClock
 from proxy.control.configuration import Configuration
 from proxy.control.controller import Controller
 from proxy.control.figures import Figures
+from proxy.control.gates import Gates
 from proxy.control.governor import Governor
 from proxy.control.loop import Loop
+from proxy.control.metrics import Asked
+from proxy.control.news import News
 from proxy.control.probes import Probes
 from proxy.control.store import SqliteStore, Store
 from proxy.control.stream import Stream
@@ -124,8 +127,15 @@ class Process:
 
     async def _run_with(self, store: Store, serve: Serve) -> None:
         clock = SystemClock()
-        publish = self._stream.publish
+        # The governor publishes what the news then ask it about.
+        news = News(clock, lambda name: governor.stewards.get(name))  # noqa: PLW0108
+
+        def publish(event: JsonObject) -> None:
+            self._stream.publish(event)
+            news.take(event)
+
         governor = Governor(self._slab, store, clock, self._send_table, publish)
+        gates = Gates(governor)
         probes = Probes(governor)
         configuration = Configuration(
             self._launch.config,
@@ -136,7 +146,8 @@ class Process:
             publish=publish,
         )
         figures = Figures(governor)
-        controller = Controller(governor, figures, configuration, self._stream)
+        asked = Asked(gates.calls, news.sent)
+        controller = Controller(governor, figures, configuration, self._stream, asked)
         governor.replay(_document(self._launch.table_fd))
         configuration.begin(_document(self._launch.settings_fd))
         self._slab.set_header_word(layout.H_CONTROL_READY, 1)
@@ -144,13 +155,16 @@ class Process:
         # What was built so far lives as long as the process.
         gc.collect()
         gc.freeze()
-        loop = Loop(governor, figures, configuration, lambda: self._tell(controller))
+        tell = (gates.look, lambda: self._tell(controller))
+        loop = Loop(governor, figures, configuration, tell)
         tasks = Tasks()
         async with serve(controller, self._launch):
             tasks.start(loop.run(), name="control loop")
             log("info", "ready", generation=governor.generation)
             await self._ended.wait()
             probes.stop()
+            gates.stop()
+            news.stop()
             await tasks.close()
         governor.save(governor.stewards.values())
 

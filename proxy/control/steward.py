@@ -89,6 +89,10 @@ class Steward:
         """Whether each version has a healthy endpoint; ``None``: not known yet."""
         self.ejected: dict[str, int] = {}
         """How many endpoints of each version fail at the worker where most do."""
+        self.capacity: dict[str, float] = {}
+        """The part of each version's endpoints that is healthy, where it is known."""
+        self.config_hash = ""
+        """Of the settings in force, for the decisions made by them."""
 
     @property
     def state(self) -> RolloutState:
@@ -128,6 +132,18 @@ class Steward:
             slab_started_s=self._saved.slab_started_s,
         )
         return counted != self._saved
+
+    def carries(self, version: str) -> float:
+        """
+        Return the part of a version's endpoints that can be given traffic, 0 to 1.
+
+        What workers leave out never makes it 0: an endpoint that fails is fail-fast's
+        and the judge's business, one that is gone is the health check's.
+        """
+        found = self.settings.versions.get(version)
+        endpoints = 1 if found is None else len(found.endpoints)
+        trusted = max(endpoints - self.ejected.get(version, 0), 1)
+        return min(self.capacity.get(version, 1.0), trusted / endpoints)
 
     def configure(self, settings: ServiceSettings) -> None:
         """Take over changed settings; a run keeps the plan it began with."""
@@ -206,14 +222,14 @@ class Steward:
             self.name,
             self.revision,
             document,
-            tuple(decision_json(decision) for decision in self._unsaved),
+            tuple(self._written(decision) for decision in self._unsaved),
             tuple(self._ended),
         )
 
     def saved(self, numbers: list[int]) -> list[JsonObject]:
         """Note that ``change`` was saved; return its decisions with their numbers."""
         decisions = [
-            {"number": number, **decision_json(decision)}
+            {"number": number, **self._written(decision)}
             for number, decision in zip(numbers, self._unsaved, strict=True)
         ]
         self.revision += 1
@@ -222,6 +238,9 @@ class Steward:
         self._ended = []
         self._keep()
         return decisions
+
+    def _written(self, decision: Decision) -> JsonObject:
+        return {**decision_json(decision), "config_hash": self.config_hash}
 
     def keep_safe(self) -> bool:
         """

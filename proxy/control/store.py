@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from proxy.control import chain
 from proxy.errors import StoreConflictError, StoreError
 
 JsonObject = dict[str, Any]
@@ -224,22 +225,35 @@ class SqliteStore:
         for run in change.runs:
             self._append("runs", change.service, (_dump(run),), RUNS_MAX)
         return [
-            self._append(
-                "decisions",
-                change.service,
-                (str(decision.get("rollout", "")), _dump(decision)),
-                DECISIONS_MAX,
-            )
+            self._append_decision(change.service, decision)
             for decision in change.decisions
         ]
+
+    def _append_decision(self, service: str, decision: JsonObject) -> int:
+        """Add a decision to its chain, and remember it as the newest."""
+        name = chain.HEADS + service
+        head = self.recall(name) or {}
+        number = self._next("decisions", service)
+        link = chain.linked(decision, service, number, str(head.get(chain.HASH, "")))
+        columns = (str(decision.get("rollout", "")), _dump(link))
+        self._append("decisions", service, columns, DECISIONS_MAX)
+        self._connection.execute(
+            "INSERT OR REPLACE INTO memory VALUES (?, ?)",
+            (name, _dump({"number": number, chain.HASH: link[chain.HASH]})),
+        )
+        return number
+
+    def _next(self, table: str, service: str) -> int:
+        """Return the number that a service's next row gets."""
+        newest = f"SELECT coalesce(max(number), 0) FROM {table} WHERE service = ?"  # noqa: S608 -- our own two names
+        return int(self._connection.execute(newest, (service,)).fetchone()[0]) + 1
 
     def _append(
         self, table: str, service: str, columns: tuple[str, ...], keep: int
     ) -> int:
         """Add a row under the next number and drop what is older than ``keep``."""
         execute = self._connection.execute
-        newest = f"SELECT coalesce(max(number), 0) FROM {table} WHERE service = ?"  # noqa: S608 -- our own two names
-        number = int(execute(newest, (service,)).fetchone()[0]) + 1
+        number = self._next(table, service)
         marks = ", ".join("?" for _ in columns)
         insert = f"INSERT INTO {table} VALUES (?, ?, {marks})"  # noqa: S608 -- ditto
         execute(insert, (service, number, *columns))
@@ -380,3 +394,43 @@ def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
 
 OpenStore = Callable[[Path], Store]
+
+
+def audit(state_dir: Path) -> tuple[int, list[str]]:
+    """
+    Return how many decisions a store holds, and what is wrong with them.
+
+    Reads only, also while Headgate runs.
+
+    Raises:
+        StoreError: there is no store, or it is torn, foreign or cannot be read.
+    """
+    path = state_dir / FILE_NAME
+    if not path.exists():
+        raise StoreError(f"there is no store {path}")
+    with _sqlite_errors(path, "cannot be read"):
+        _refuse_foreign(path)
+        _refuse_torn(path)
+        with closing(_connect(path, read_only=True)) as connection:
+            return _audited(connection)
+
+
+def _audited(connection: sqlite3.Connection) -> tuple[int, list[str]]:
+    """Walk every service's chain, within one view of the store."""
+    connection.execute("BEGIN")
+    heads = {
+        name.removeprefix(chain.HEADS): json.loads(text)
+        for name, text in connection.execute("SELECT name, document FROM memory")
+        if name.startswith(chain.HEADS)
+    }
+    rows = connection.execute(
+        "SELECT service, number, document FROM decisions ORDER BY service, number"
+    ).fetchall()
+    services = sorted({service for service, _, _ in rows} | set(heads))
+    found: list[str] = []
+    for service in services:
+        decisions = [
+            (number, json.loads(text)) for name, number, text in rows if name == service
+        ]
+        found += chain.problems(service, decisions, heads.get(service))
+    return len(rows), found

@@ -18,7 +18,7 @@ from proxy.control.figures import (
 from proxy.control.steward import Steward
 from proxy.model.vocabulary import FLAG_CODE_BASE, Reason
 from proxy.rollout import public_view
-from proxy.rollout.state import PERCENT_ALL
+from proxy.rollout.plan import PERCENT_ALL
 from proxy.telemetry import layout
 from proxy.telemetry.cut import Counts, Live
 

@@ -18,7 +18,8 @@ from proxy.rollout.moves import (
     run_of,
     superseded,
 )
-from proxy.rollout.state import Fate, RolloutState, Start
+from proxy.rollout.plan import Start
+from proxy.rollout.state import Fate, RolloutState
 from proxy.rollout.weights import fit
 
 
@@ -71,6 +72,15 @@ def revision_while_retreating(context: Context) -> Move:
 
 def config_at_rest(context: Context) -> Move:
     """The file, between runs: a changed split and changed roles apply."""
+    move = _settled(context)
+    if move.state.file_roles == context.state.file_roles:
+        return move
+    known = set(_config(context).split)
+    return replace(move, state=_without_strangers(move.state, known))
+
+
+def _settled(context: Context) -> Move:
+    """Return what the file's split and roles make of a state at rest."""
     event = _config(context)
     state = context.state
     roles = _roles(context)
@@ -88,6 +98,20 @@ def config_at_rest(context: Context) -> Move:
     if changed:
         seen = file_split_applied(seen, capped=is_rolled_back(seen))
     return Move(seen, "config-changed")
+
+
+def _without_strangers(state: RolloutState, known: set[str]) -> RolloutState:
+    """Return the state less what it says of versions that the file has no more."""
+    revisions = {v: r for v, r in state.revisions.items() if v in known}
+    unjudged = {v: r for v, r in state.unjudged.items() if v in known}
+    state = replace(state, revisions=revisions, unjudged=unjudged)
+    run = state.run
+    if run is None or {run.stable, run.canary} <= known:
+        return state
+    message = f"the versions of rollout {run.id} are no longer in the file"
+    return replace(
+        state, phase=Phase.IDLE, reason=Reason.NONE, message=message, run=None
+    )
 
 
 def config_while_active(context: Context) -> Move:
@@ -117,7 +141,7 @@ def _removed(context: Context, event: ConfigSeen) -> Move:
         "the file no longer has this rollout",
         context.now_s,
     )
-    settled = config_at_rest(replace(context, state=aborted.state))
+    settled = _settled(replace(context, state=aborted.state))
     assert isinstance(event, ConfigSeen)
     return replace(aborted, state=settled.state)
 

@@ -12,9 +12,13 @@ from dataclasses import replace
 from proxy.errors import ConflictError
 from proxy.model.vocabulary import Phase, Reason
 from proxy.rollout.events import Command, SplitOrdered
+from proxy.rollout.freezes import overridden, refuse_frozen
+from proxy.rollout.gates import ascend
 from proxy.rollout.moves import (
     Context,
     Move,
+    at_weight,
+    baking,
     begun,
     current_revision,
     entered,
@@ -23,17 +27,22 @@ from proxy.rollout.moves import (
     returned,
     rolled_back,
     run_of,
+    was_stable,
 )
 from proxy.rollout.state import RolloutState
 from proxy.rollout.weights import completed, with_canary
 
 
 def start(context: Context) -> Move:
-    """Start a run of the canary's revision."""
+    """Start a run of the canary's revision; a stable of late skips the steps."""
     command = _command(context)
     if is_rolled_back(context.state):
         raise ConflictError(f"{_deployed(context.state)} was rolled back: use retry")
-    return _begin(context, command, "start")
+    move = _begin(context, command, "start")
+    if was_stable(context.state, run_of(move.state).plan.rollback_window):
+        last = len(run_of(move.state).plan.steps) + 1
+        return ascend(replace(move, rule="start-known"), last, context.now_s)
+    return ascend(move, 1, context.now_s)
 
 
 def retry(context: Context) -> Move:
@@ -43,30 +52,31 @@ def retry(context: Context) -> Move:
         raise ConflictError(
             f"{_deployed(context.state)} was not rolled back: use start"
         )
-    return _begin(context, command, "retry")
+    return ascend(_begin(context, command, "retry"), 1, context.now_s)
 
 
 def promote(context: Context) -> Move:
-    """Go on to the next step now, or with ``full`` to 100 %."""
+    """Go on to the next step now, or with ``full`` to 100 %; gates are passed by."""
     command = _command(context)
-    move = Move(context.state, "promote", command.who, command.reason)
-    if command.full:
+    move = _raise(context, command, "promote")
+    run = run_of(move.state)
+    if command.full or run.baking:
         return promoted(replace(move, rule="promote-full"), context.now_s)
-    return entered(move, run_of(context.state).step + 1, context.now_s)
+    return entered(move, run.then or run.step + 1, context.now_s)
 
 
 def finish(context: Context) -> Move:
     """Promote while Promoting: move the traffic back without waiting for stable."""
     command = _command(context)
-    move = Move(context.state, "promote", command.who, command.reason)
-    return returned(move, context.now_s)
+    return returned(_raise(context, command, "promote"), context.now_s)
 
 
 def skip(context: Context) -> Move:
-    """Leave out the rest of the present step."""
+    """Leave out the rest of the present step, or of the bake."""
     command = _command(context)
-    move = Move(context.state, "skip", command.who, command.reason)
-    return entered(move, run_of(context.state).step + 1, context.now_s)
+    move = _raise(context, command, "skip")
+    run = run_of(move.state)
+    return entered(move, run.then or run.step + 1, context.now_s)
 
 
 def pause(context: Context) -> Move:
@@ -79,15 +89,31 @@ def pause(context: Context) -> Move:
 def resume(context: Context) -> Move:
     """Go on with the step; after a lowered weight from its beginning."""
     command = _command(context)
-    state = context.state
+    run = run_of(context.state)
+    bake = run.plan.bake
+    weight = run.present.weight if run.step else 0.0
+    if run.baking and bake is not None:
+        weight = max(context.state.share - bake.holdback, 0.0)
+    risen = at_weight(context.state, weight)
+    if risen.canary_weight > context.state.canary_weight:
+        move = _raise(context, command, "resume")
+        if not run.baking:
+            return entered(move, run.step, context.now_s)
+        return replace(move, state=_going(baking(move.state), command), fresh=True)
+    state = _going(context.state, command)
+    return Move(state, "resume", command.who, command.reason)
+
+
+def _going(state: RolloutState, command: Command) -> RolloutState:
+    """Return the state in the phase that it was paused in."""
     run = run_of(state)
-    move = Move(state, "resume", command.who, command.reason)
-    weight = run.plan.steps[run.step - 1].weight
-    if with_canary(state, weight) != state.split:
-        return entered(move, run.step, context.now_s)
+    phase, reason = Phase.PROGRESSING, Reason.NONE
+    if run.baking:
+        phase = Phase.BAKING
+    elif run.then:
+        phase, reason = Phase.WAITING, Reason.GATE_CLOSED
     message = f"resumed by {command.who}"
-    going = replace(state, phase=Phase.PROGRESSING, reason=Reason.NONE, message=message)
-    return replace(move, state=going)
+    return replace(state, phase=phase, reason=reason, message=message)
 
 
 def abort(context: Context) -> Move:
@@ -128,6 +154,8 @@ def split(context: Context) -> Move:
         raise ConflictError(
             f"{_deployed(state)} was rolled back: weight for it needs force"
         )
+    if raised:
+        refuse_frozen(state, order.override)
     changed = replace(
         state,
         split=target,
@@ -135,7 +163,7 @@ def split(context: Context) -> Move:
         message=f"split set by {order.who}",
         reason=state.reason if state.phase is Phase.ROLLED_BACK else Reason.NONE,
     )
-    return Move(changed, "split", order.who, order.reason)
+    return Move(changed, "split", order.who, _note(order.reason, order.override))
 
 
 def split_while_active(context: Context) -> Move:
@@ -157,7 +185,8 @@ def split_while_active(context: Context) -> Move:
             "a rollout is active: only weight between"
             f" {state.stable} and {state.canary} can be moved, and only to stable"
         )
-    lowered = replace(state, split=target)
+    run = replace(run_of(state), granted=weight)
+    lowered = replace(state, split=target, run=run)
     message = f"canary lowered to {weight:g} % by {order.who}"
     if state.phase is not Phase.ROLLING_BACK:
         lowered = _paused(lowered, message)
@@ -176,11 +205,27 @@ def refuse(sentence: str) -> Callable[[Context], Move]:
 
 
 def _begin(context: Context, command: Command, rule: str) -> Move:
-    """Return the first step of a run that a person started."""
+    """Return a run that a person started, before its first step."""
     if context.plan is None:
         raise ConflictError(f"service {context.state.service} has no rollout")
+    refuse_frozen(context.state, command.override)
     state = begun(context.state, context.plan, context.now_s)
-    return entered(Move(state, rule, command.who, command.reason), 1, context.now_s)
+    state = overridden(state, command.override)
+    return Move(state, rule, command.who, _note(command.reason, command.override))
+
+
+def _raise(context: Context, command: Command, rule: str) -> Move:
+    """Return a person's move that raises a weight, if no freeze holds it."""
+    refuse_frozen(context.state, command.override)
+    state = overridden(context.state, command.override)
+    return Move(state, rule, command.who, _note(command.reason, command.override))
+
+
+def _note(reason: str, override: str) -> str:
+    """Return what is kept of a person's words."""
+    if not override:
+        return reason
+    return f"{reason} (freeze overridden: {override})".strip()
 
 
 def _paused(state: RolloutState, message: str) -> RolloutState:

@@ -29,6 +29,8 @@ class Verb(StrEnum):
     ABORT = "abort"
     RETRY = "retry"
     SKIP = "skip"
+    FREEZE = "freeze"
+    UNFREEZE = "unfreeze"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,12 @@ class Tick:
     canary_healthy: bool = True
     """The canary has a healthy endpoint."""
     stable_healthy: bool = True
+    canary_capacity: float = 1.0
+    """The part of the canary's endpoints that is healthy, 0 to 1."""
+    mirrored: int = 0
+    """Mirrored requests that the canary answered since the last tick."""
+    mirror_failed: int = 0
+    """Mirrored requests that it failed since the last tick."""
     judgement: Judgement | None = None
     judge: JudgeState | None = None
 
@@ -89,6 +97,39 @@ class ConfigSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class CalendarSeen:
+    """A freeze window of the file has begun, changed or ended."""
+
+    window: str
+    """Which one, for a sentence; empty: none holds now."""
+
+
+class Answer(StrEnum):
+    """What a gate said."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    NONE = "none"
+    """Nobody answered, in all attempts."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateAnswered:
+    """A gate was asked for a run, and this came of it."""
+
+    run: str
+    """The run's id; an answer for another run means nothing."""
+    gate: int
+    """Its place in the run's plan."""
+    step: int
+    """The step from which it was asked; from another it means nothing."""
+    answer: Answer
+    detail: str = ""
+    """What it said, for a sentence, such as ``403`` or ``timed out``."""
+    stable_healthy: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """A person orders something."""
 
@@ -100,6 +141,10 @@ class Command:
     """Only if this is the canary's revision; ``None``: whichever it is."""
     full: bool = False
     """``promote``: to 100 % now, without the steps that are left."""
+    override: str = ""
+    """Why it is done although the service is frozen; empty: it is not done then."""
+    owner: str = ""
+    """``freeze``: whose it is; empty: the person's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +156,20 @@ class SplitOrdered:
     reason: str = ""
     force: bool = False
     """Also for a revision that was rolled back."""
+    override: str = ""
+    """As a command's."""
 
 
-Event: TypeAlias = Tick | Tripped | RevisionSeen | ConfigSeen | Command | SplitOrdered
+Event: TypeAlias = (
+    Tick
+    | Tripped
+    | RevisionSeen
+    | ConfigSeen
+    | CalendarSeen
+    | GateAnswered
+    | Command
+    | SplitOrdered
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ Decides nothing itself; the table does. Weights reach the shell only through
 ``SetWeights``, and every change carries a ``Decision``.
 """
 
+from dataclasses import replace
+
 from proxy.rollout.events import (
     Action,
     Decision,
@@ -15,7 +17,8 @@ from proxy.rollout.events import (
     Tripped,
 )
 from proxy.rollout.moves import Context, Move, run_of
-from proxy.rollout.state import RolloutPlan, RolloutState, weights_of
+from proxy.rollout.plan import RolloutPlan
+from proxy.rollout.state import RolloutState, weights_of
 from proxy.rollout.table import rule_for
 
 
@@ -34,6 +37,8 @@ def step(
         SettingsError: a split that does not sum to 100.
     """
     move = rule_for(state.phase, event)(Context(plan, state, event, now_s))
+    if move.state.phase is not state.phase:
+        move = replace(move, state=replace(move.state, since_s=now_s))
     return Outcome(
         state=move.state,
         actions=_actions(state, move),

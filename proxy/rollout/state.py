@@ -1,5 +1,5 @@
 """
-What is saved of a service's rollouts: the state, the run, the plan it began with.
+What is saved of a service's rollouts: the state, and the run under way.
 
 Values and their JSON; no rule lives here. The weights to apply are
 ``weights_of(state)`` and nothing else, so a process that dies between saving
@@ -11,43 +11,21 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from proxy.model.document import decode, encode
-from proxy.model.judging import FailFast, Judgement, JudgePlan, JudgeState
+from proxy.model.judging import Judgement, JudgePlan, JudgeState
 from proxy.model.vocabulary import Phase, Reason
-
-PERCENT_ALL = 100.0
+from proxy.rollout.plan import RolloutPlan, Step
 
 ACTIVE_PHASES = frozenset(
     {
         Phase.WAITING,
         Phase.PROGRESSING,
         Phase.PAUSED,
+        Phase.BAKING,
         Phase.PROMOTING,
         Phase.ROLLING_BACK,
     }
 )
 """A run is under way; in the other phases the split belongs to people."""
-
-
-class OnUndecided(StrEnum):
-    """What happens when a step is undecided for its ``max_duration``."""
-
-    HOLD = "hold"
-    PROMOTE = "promote"
-    ROLLBACK = "rollback"
-
-
-class After(StrEnum):
-    """What a promoted revision becomes."""
-
-    SWAP = "swap"
-    RETURN = "return"
-
-
-class Start(StrEnum):
-    """Who starts a rollout."""
-
-    AUTO = "auto"
-    MANUAL = "manual"
 
 
 class Fate(StrEnum):
@@ -58,37 +36,13 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One weight, and what it takes to leave it."""
+class Freeze:
+    """A person's word that nothing may rise."""
 
-    weight: float
-    """Percent of the service's live traffic; 100 only as the last step."""
-    min_duration_s: float = 60.0
-    max_duration_s: float | None = 1800.0
-    """Judged seconds until ``on_undecided``; ``None``: never."""
-    min_requests: int = 299
-    pause: bool = False
-    """Wait for a person once the step has passed."""
-
-
-@dataclass(frozen=True, slots=True)
-class RolloutPlan:
-    """What the file says about a service's rollout; a run keeps its own copy."""
-
-    stable: str
-    """The version that has the role in the file."""
-    canary: str
-    steps: tuple[Step, ...]
-    """At least one, weights rising; promotion follows the last in any case."""
-    judge: JudgePlan
-    """SLOs and levels; ``min_requests`` and ``min_duration_s`` come from the step."""
-    strategy: str = "canary"
-    start: Start = Start.AUTO
-    after: After = After.SWAP
-    on_undecided: OnUndecided = OnUndecided.HOLD
-    deadline_s: float | None = None
-    """Judged seconds of the whole run until it is rolled back; ``None``: never."""
-    fail_fast: FailFast | None = field(default_factory=FailFast)
+    owner: str
+    reason: str
+    since_s: float
+    """Unix time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,26 +61,60 @@ class Run:
     started_at_s: float
     """Unix time."""
     ended_at_s: float | None = None
-    step: int = 1
-    """The present step, from 1."""
+    step: int = 0
+    """The present step, from 1; 0 while gates keep the run from its first."""
+    granted: float = 0.0
+    """Percent that the canary may have now; a lack of capacity gives it less."""
     step_s: float = 0.0
     """Judged seconds in this step."""
     run_s: float = 0.0
     """Judged seconds of the run."""
+    baking: bool = False
+    """All steps are done and the bake has begun."""
+    bake_s: float = 0.0
+    """Judged seconds of the bake."""
     canary_silent_s: float | None = None
     """Seconds since the canary was last sent a request; ``None``: never yet."""
     stable_silent_s: float | None = None
+    idle_s: float = 0.0
+    """Seconds without traffic in a row, while there should be some."""
+    capacity: float = 1.0
+    """The part of the canary's endpoints that is healthy, 0 to 1."""
+    down_s: float = 0.0
+    """Seconds in a row without a healthy endpoint of the canary."""
+    fall_s: float = 0.0
+    """Seconds since the last step down of a gradual rollback."""
+    mirrored: int = 0
+    """Mirrored answers of the canary during the preview."""
+    mirror_failed: int = 0
+    """Mirrored requests that it failed meanwhile."""
     warmed: bool = False
     """The warm-up is over and its evidence was put aside."""
     overdue: bool = False
     """``max_duration`` of this step has passed and was reported."""
+    waits: tuple[int, ...] = ()
+    """Gates of the plan, by their place, that must open before ``then``."""
+    then: int = 0
+    """The step that is entered when they have opened; 0: none is asked."""
+    override: str = ""
+    """Why freezes do not hold this run; empty: they do."""
     cause: Reason = Reason.NONE
-    """Why it is rolled back, while that waits for a healthy stable."""
+    """Why it is rolled back, while that takes time."""
     exposed_requests: int = 0
     """Live requests that were routed to the canary during the run."""
     judge: JudgeState = field(default_factory=JudgeState)
     judgement: Judgement | None = None
     """The last one."""
+
+    @property
+    def present(self) -> Step:
+        """The step under way; the first while none has been entered."""
+        return self.plan.steps[max(self.step, 1) - 1]
+
+    @property
+    def previewing(self) -> bool:
+        """Whether the present step gives the canary no live weight."""
+        return self.step > 0 and not self.baking and not self.present.weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +126,8 @@ class RolloutState:
     reason: Reason = Reason.NONE
     message: str = ""
     """One sentence: why the phase is what it is."""
+    since_s: float = 0.0
+    """When the phase began, Unix time; 0: at the very beginning."""
     number: int = 0
     """Rollouts started so far."""
     split: dict[str, float] = field(default_factory=dict)
@@ -151,15 +141,23 @@ class RolloutState:
     file_roles: tuple[str, str] | None = None
     """The file's stable and canary as last seen; ``None``: no rollout."""
     split_waits: bool = False
-    """The file's ``split`` changed during a run and is applied at its end."""
+    """The file's ``split`` changed during a run or a freeze and is applied later."""
     revisions: dict[str, str] = field(default_factory=dict)
     """The revision last seen of each version."""
     fates: dict[str, Fate] = field(default_factory=dict)
     """How runs of revisions ended, oldest first, ``FATES_MAX`` at most."""
+    stables: tuple[str, ...] = ()
+    """Revisions that had the role of stable, the newest last."""
     pending: str | None = None
     """A revision of the canary that starts as soon as it is healthy."""
+    pending_s: float = 0.0
+    """How long it has waited for a healthy endpoint."""
     unjudged: dict[str, str] = field(default_factory=dict)
     """Versions with live weight whose revision changed outside a rollout."""
+    freeze: Freeze | None = None
+    """What a person froze; ``None``: nobody did."""
+    calendar: str = ""
+    """The window of the file that freezes now; empty: none."""
     run: Run | None = None
     """The present run, or the last one; ``None`` before the first."""
 
@@ -178,6 +176,20 @@ class RolloutState:
         """The percent that stable and canary have between them."""
         return self.split.get(self.stable, 0.0) + self.canary_weight
 
+    @property
+    def frozen(self) -> str:
+        """Why nothing may rise now, as a sentence; empty: it may."""
+        if self.active and self.run is not None and self.run.override:
+            return ""
+        return self.standstill
+
+    @property
+    def standstill(self) -> str:
+        """What freezes the service, whether or not the run overrides it."""
+        if self.freeze is not None:
+            return f"frozen by {self.freeze.owner}: {self.freeze.reason}"
+        return f"frozen by the calendar: {self.calendar}" if self.calendar else ""
+
 
 def weights_of(state: RolloutState) -> dict[str, float]:
     """Return the live weight of every version in percent, summing to 100."""
@@ -186,15 +198,12 @@ def weights_of(state: RolloutState) -> dict[str, float]:
 
 def judge_plan_of(run: Run) -> JudgePlan:
     """Return what the judge is asked in the run's present step."""
-    step = run.plan.steps[run.step - 1]
-    judge = run.plan.judge
-    return JudgePlan(
-        slos=judge.slos,
-        alpha=judge.alpha,
-        alpha_tolerance=judge.alpha_tolerance,
+    step = run.present
+    return replace(
+        run.plan.judge,
+        slos=run.plan.judge.slos if step.slos is None else step.slos,
         min_requests=step.min_requests,
         min_duration_s=step.min_duration_s,
-        warmup_s=judge.warmup_s,
     )
 
 

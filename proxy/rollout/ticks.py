@@ -1,140 +1,247 @@
 """
-Rules of time: what a second means in each phase, and a fail-fast.
+Rules of time: what a second means in each phase.
 
-Clocks count judged seconds: a run that is Progressing, with traffic on both
-arms. Judging never sleeps: a violation rolls back from every phase in which the
-canary has weight.
+Judging never sleeps: a violation rolls back from every phase in which the
+canary has weight, also frozen ones. What each clock counts is ``clocks``.
 """
 
 from dataclasses import replace
 
+from proxy.model.judging import Judgement
 from proxy.model.vocabulary import Phase, Reason, Verdict
-from proxy.rollout.events import Tick, Tripped
+from proxy.rollout.clocks import (
+    NO_TRAFFIC_ALERT_S,
+    counted,
+    flows,
+    seconds_of,
+    silent,
+)
+from proxy.rollout.events import Tick
+from proxy.rollout.gates import ascend
 from proxy.rollout.moves import (
     Context,
     Move,
+    at_weight,
     begun,
+    ceiling,
     entered,
+    fallen,
+    finished,
     returned,
     rolled_back,
     rolling_back,
     run_of,
 )
-from proxy.rollout.state import OnUndecided, RolloutState, Run, Start
-from proxy.rollout.weights import with_canary
-
-TICK_S_MAX = 5.0
-"""A tick comes each second; what is longer than this was downtime."""
-NO_TRAFFIC_S = 10.0
-"""An arm without a request for so long has no traffic, and clocks stand still."""
+from proxy.rollout.plan import PERCENT_ALL, OnNoTraffic, OnUndecided, Start
+from proxy.rollout.state import RolloutState, Run
 
 
 def rest(context: Context) -> Move:
     """Between runs: start the revision that waits, once it is healthy."""
-    state, tick, plan = context.state, context.event, context.plan
-    assert isinstance(tick, Tick)
+    state, plan = context.state, context.plan
+    tick = _tick(context)
     if state.pending is None or plan is None or plan.start is not Start.AUTO:
         return Move(state)
     if not tick.canary_healthy:
-        message = f"revision {state.pending} waits for a healthy endpoint"
-        return Move(replace(state, message=message))
-    return entered(
+        return _late(state, tick, plan.progress_deadline_s)
+    if state.frozen:
+        message = f"revision {state.pending} waits: {state.frozen}"
+        return Move(replace(state, reason=Reason.FROZEN, message=message))
+    return ascend(
         Move(begun(state, plan, context.now_s), "start-auto"), 1, context.now_s
     )
 
 
+def _late(state: RolloutState, tick: Tick, limit_s: float | None) -> Move:
+    """Return the wait for a healthy endpoint; once it is too long, that is told."""
+    waited_s = state.pending_s + seconds_of(tick)
+    message = f"revision {state.pending} waits for a healthy endpoint"
+    late = limit_s is not None and waited_s >= limit_s
+    if late:
+        message += f", for more than {limit_s:g} s now"
+    told = limit_s is not None and state.pending_s >= limit_s
+    waiting = replace(state, pending_s=waited_s, message=message)
+    return Move(waiting, "start-late" if late and not told else "")
+
+
 def progress(context: Context) -> Move:
     """A step under way: fail, warm up, run out of time, pass, or go on."""
-    tick = context.event
-    assert isinstance(tick, Tick)
-    state = _counted(context.state, tick, clocks=True)
+    tick = _tick(context)
+    state = counted(context.state, tick, clocks=not context.state.frozen)
+    found = _harm(context.state, state, tick, context.now_s)
+    if found is not None:
+        return found
     run = run_of(state)
-    if _violated(tick):
-        return _violation(state, tick, context.now_s)
     if run.plan.deadline_s is not None and run.run_s >= run.plan.deadline_s:
         message = f"the rollout took longer than {run.plan.deadline_s:g} judged seconds"
-        return rolling_back(
+        return _rollback(
             Move(state, "deadline"),
             Reason.DEADLINE_EXCEEDED,
             message,
+            tick,
             context.now_s,
-            stable_healthy=tick.stable_healthy,
         )
-    if not run.warmed and run.run_s >= run.plan.judge.warmup_s:
-        return _warmed(state)
+    if state.frozen:
+        message = f"step {run.step} holds: {state.frozen}"
+        return Move(replace(state, reason=Reason.FROZEN, message=message))
     if _passed(run, tick):
-        return _step_done(Move(state, "advance"), context.now_s)
+        lacking = _lacking(run)
+        if not lacking:
+            return _step_done(Move(state, "advance"), tick, context.now_s)
+        return Move(replace(state, reason=Reason.CAPACITY_LIMITED, message=lacking))
     return _undecided(state, tick, context.now_s)
+
+
+def bake(context: Context) -> Move:
+    """Baking: the old version is still there to be compared with."""
+    tick = _tick(context)
+    state = counted(context.state, tick, clocks=not context.state.frozen)
+    found = _harm(context.state, state, tick, context.now_s)
+    if found is not None:
+        return found
+    run, plan = run_of(state), run_of(state).plan
+    assert plan.bake is not None
+    if state.frozen:
+        message = f"{run.stable} keeps its {plan.bake.holdback:g} %: {state.frozen}"
+        return Move(replace(state, reason=Reason.FROZEN, message=message))
+    if not run.capacity or not flows(run):
+        return Move(_explained(state, tick))
+    left_s = plan.bake.duration_s - run.bake_s
+    if left_s <= 0.0 and run.capacity >= 1.0:
+        return finished(Move(state, "baked"), context.now_s)
+    reason = Reason.NONE if left_s > 0.0 else Reason.CAPACITY_LIMITED
+    message = f"bakes for {max(left_s, 0.0):.0f} s more"
+    if reason:
+        message = f"{_endpoints(run)}: keeps the holdback"
+    return Move(replace(state, reason=reason, message=message))
 
 
 def watch(context: Context) -> Move:
     """Waiting or paused: judging goes on, clocks do not."""
-    tick = context.event
-    assert isinstance(tick, Tick)
-    state = _counted(context.state, tick, clocks=False)
+    tick = _tick(context)
+    state = counted(context.state, tick, clocks=False)
     if _violated(tick):
         return _violation(state, tick, context.now_s)
+    limited = _limited(state, tick)
+    if limited is not None:
+        return limited
+    run = run_of(state)
+    opened = state.phase is Phase.WAITING and run.then and not run.waits
+    if opened and not state.frozen:
+        return entered(Move(state, "advance"), run.then, context.now_s)
     return Move(state)
 
 
 def follow(context: Context) -> Move:
     """Promoting: once stable has the winner's revision, the traffic goes back."""
-    tick = context.event
-    assert isinstance(tick, Tick)
-    move = watch(context)
-    run = run_of(context.state)
-    if move.rule or run.revision is None or not tick.stable_healthy:
-        return move
-    if context.state.revisions.get(run.stable) != run.revision:
-        return move
-    return returned(replace(move, rule="return"), context.now_s)
+    tick = _tick(context)
+    state = counted(context.state, tick, clocks=False)
+    if _violated(tick):
+        return _violation(state, tick, context.now_s)
+    run = run_of(state)
+    if run.revision is None or not tick.stable_healthy:
+        return Move(state)
+    if state.revisions.get(run.stable) != run.revision:
+        return Move(state)
+    if state.frozen:
+        message = f"{run.stable} is ready; {state.frozen}"
+        return Move(replace(state, reason=Reason.FROZEN, message=message))
+    return returned(Move(state, "return"), context.now_s)
 
 
 def retreat(context: Context) -> Move:
-    """Rolling back, held by an unhealthy stable: go on when it is there again."""
-    tick = context.event
-    assert isinstance(tick, Tick)
-    state = _counted(context.state, tick, clocks=False)
-    if state.canary_weight and not tick.stable_healthy:
-        return Move(state)
+    """Rolling back: step by step, or held until stable can take the traffic."""
+    tick = _tick(context)
+    state = counted(context.state, tick, clocks=False)
     run = run_of(state)
-    message = f"{run.stable} can take the traffic again: rolled back ({run.cause})"
-    return rolled_back(Move(state, "rolled-back"), run.cause, message, context.now_s)
-
-
-def trip(context: Context) -> Move:
-    """Fail-fast fired while a run is under way."""
-    state, event = context.state, context.event
-    assert isinstance(event, Tripped)
     if not state.canary_weight:
+        move = Move(state, "rolled-back")
+        return rolled_back(move, run.cause, state.message, context.now_s)
+    if not tick.stable_healthy:
+        if state.reason is Reason.STABLE_UNHEALTHY:
+            return Move(state)
+        message = f"rolling back is held: {run.stable} has no healthy endpoint"
+        held = replace(state, reason=Reason.STABLE_UNHEALTHY, message=message)
+        return Move(held, "rollback-held")
+    if state.reason is Reason.STABLE_UNHEALTHY:
+        message = f"{run.stable} can take the traffic again: rolled back ({run.cause})"
+        again = replace(state, message=message)
+        return fallen(Move(again, "rolled-back"), context.now_s)
+    fall_s = run.fall_s + seconds_of(tick)
+    state = replace(state, run=replace(run, fall_s=fall_s))
+    if fall_s < run.plan.rollback.interval_s:
         return Move(state)
-    return rolling_back(
-        Move(state, "fail-fast"),
-        Reason.FAIL_FAST,
-        event.message,
-        context.now_s,
-        stable_healthy=event.stable_healthy,
+    return fallen(Move(state, "step-down"), context.now_s)
+
+
+def _harm(
+    before: RolloutState, state: RolloutState, tick: Tick, now_s: float
+) -> Move | None:
+    """Return what goes before any progress: violations, lost endpoints, silence."""
+    run, plan = run_of(state), run_of(state).plan
+    if _violated(tick):
+        return _violation(state, tick, now_s)
+    limit_s = plan.progress_deadline_s
+    if limit_s is not None and run.down_s >= limit_s:
+        message = f"{run.canary} had no healthy endpoint for {limit_s:g} s"
+        move = Move(state, "progress-deadline")
+        return _rollback(move, Reason.DEADLINE_EXCEEDED, message, tick, now_s)
+    limited = _limited(state, tick)
+    if limited is not None:
+        return limited
+    if run_of(before).idle_s < NO_TRAFFIC_ALERT_S <= run.idle_s:
+        return _unheard(state, tick, now_s)
+    if not run.warmed and run.run_s >= plan.judge.warmup_s:
+        return _warmed(state)
+    return None
+
+
+def _limited(state: RolloutState, tick: Tick) -> Move | None:
+    """Return the weight that the canary's healthy endpoints allow, if it changes."""
+    run = run_of(state)
+    before = state.canary_weight
+    target = at_weight(state, run.granted)
+    if target.canary_weight == before:
+        return None
+    if target.canary_weight < before:
+        if not tick.stable_healthy:
+            return None
+        lower = replace(target, reason=Reason.CAPACITY_LIMITED, message=_endpoints(run))
+        return Move(lower, "capacity-limited")
+    if state.frozen or state.phase not in {Phase.PROGRESSING, Phase.BAKING}:
+        return None
+    message = f"{run.canary} has healthy endpoints for {target.canary_weight:g} % again"
+    return Move(replace(target, message=message), "capacity-restored")
+
+
+def _endpoints(run: Run) -> str:
+    """Return what the canary's endpoints allow, for a sentence."""
+    if not run.capacity:
+        return f"{run.canary} has no healthy endpoint and gets no traffic"
+    return (
+        f"{run.capacity:.0%} of the endpoints of {run.canary} are healthy:"
+        f" it gets {ceiling(run):g} % at most"
     )
 
 
-def trip_at_rest(context: Context) -> Move:
-    """Fail-fast fired on a weight that a person set: down to 0 all the same."""
-    state, event = context.state, context.event
-    assert isinstance(event, Tripped)
-    if not state.canary_weight or not event.stable_healthy:
-        return Move(state)
-    dropped = replace(
-        state,
-        reason=Reason.FAIL_FAST,
-        message=event.message,
-        split=with_canary(state, 0.0),
-    )
-    return Move(dropped, "fail-fast")
+def _lacking(run: Run) -> str:
+    """Return why the next step is too much for the canary's healthy endpoints."""
+    steps = run.plan.steps
+    following = steps[run.step].weight if run.step < len(steps) else PERCENT_ALL
+    if min(following, PERCENT_ALL) <= ceiling(run):
+        return ""
+    return f"{_endpoints(run)}; step {run.step + 1} needs {following:g} %"
 
 
-def trip_held(context: Context) -> Move:
-    """Fail-fast fired while a rollback already waits for stable: nothing to add."""
-    return Move(context.state)
+def _unheard(state: RolloutState, tick: Tick, now_s: float) -> Move:
+    """Return what follows minutes without traffic: an alert, or a rollback."""
+    run = run_of(state)
+    state = _explained(state, tick)
+    message = f"{state.message}, for {NO_TRAFFIC_ALERT_S:g} s now"
+    move = Move(replace(state, message=message), "no-traffic")
+    if run.plan.on_no_traffic is OnNoTraffic.ROLLBACK:
+        return _rollback(move, Reason.NO_TRAFFIC, message, tick, now_s)
+    return move
 
 
 def _violated(tick: Tick) -> bool:
@@ -145,12 +252,17 @@ def _violated(tick: Tick) -> bool:
 def _violation(state: RolloutState, tick: Tick, now_s: float) -> Move:
     """Return the rollback that a failed judgement means."""
     assert tick.judgement is not None
+    found = tick.judgement
+    move = Move(state, "slo-violated")
+    return _rollback(move, found.reason, found.message, tick, now_s)
+
+
+def _rollback(
+    move: Move, reason: Reason, message: str, tick: Tick, now_s: float
+) -> Move:
+    """Return a rollback that knows from a tick whether stable is healthy."""
     return rolling_back(
-        Move(state, "slo-violated"),
-        tick.judgement.reason,
-        tick.judgement.message,
-        now_s,
-        stable_healthy=tick.stable_healthy,
+        move, reason, message, now_s, stable_healthy=tick.stable_healthy
     )
 
 
@@ -163,54 +275,97 @@ def _warmed(state: RolloutState) -> Move:
 
 
 def _passed(run: Run, tick: Tick) -> bool:
-    """Whether the step is passed, and traffic is still there to say so."""
+    """Whether every condition of the step holds, and traffic is there to say so."""
+    if run.previewing:
+        return not _preview_lacks(run)
     judgement = tick.judgement
     passed = judgement is not None and judgement.verdict is Verdict.PASS
-    return passed and _flows(run)
+    return passed and flows(run)
 
 
-def _step_done(move: Move, now_s: float) -> Move:
-    """Return the way on from a step that is done: the next, or a person's turn."""
+def _preview_lacks(run: Run) -> str:
+    """Return what a preview still needs; empty: nothing."""
+    step = run.present
+    if not run.capacity:
+        return f"a healthy endpoint of {run.canary}"
+    if run.step_s < step.min_duration_s:
+        return f"{step.min_duration_s - run.step_s:.0f} s more with a healthy endpoint"
+    if run.mirrored < run.plan.mirrored:
+        return f"{run.plan.mirrored - run.mirrored} more mirrored answers"
+    return ""
+
+
+def _step_done(move: Move, tick: Tick, now_s: float) -> Move:
+    """Return the way on from a step that is done: a person, a gate, the next."""
     run = run_of(move.state)
-    if run.plan.steps[run.step - 1].pause:
+    unfit = _unfit(tick.judgement)
+    if unfit:
+        move = replace(move, note=unfit)
+    if run.present.pause:
         waiting = replace(
             move.state,
             phase=Phase.WAITING,
             reason=Reason.STEP_PAUSE,
             message=f"step {run.step} is done and waits for promote",
         )
-        return Move(waiting, "step-pause")
-    return entered(move, run.step + 1, now_s)
+        return replace(move, state=waiting, rule="step-pause")
+    return ascend(move, run.step + 1, now_s)
+
+
+def _unfit(judgement: Judgement | None) -> str:
+    """Return which absolute limits stable breaks while the canary keeps them."""
+    slos = () if judgement is None else judgement.slos
+    broken = [
+        slo.id
+        for slo in slos
+        if slo.id.partition("@")[0].endswith("-max")
+        and slo.verdict is Verdict.PASS
+        and slo.stable is not None
+        and slo.limit is not None
+        and slo.stable > slo.limit
+    ]
+    return f"stable itself breaks {', '.join(broken)}" if broken else ""
 
 
 def _undecided(state: RolloutState, tick: Tick, now_s: float) -> Move:
     """Return what becomes of a step that neither passed nor failed."""
     run = run_of(state)
     state = _explained(state, tick)
-    limit_s = run.plan.steps[run.step - 1].max_duration_s
+    limits = run.plan.fail_fast
+    if run.previewing and limits is not None:
+        sent = run.mirrored + run.mirror_failed
+        if sent >= limits.requests and run.mirror_failed >= limits.error_rate * sent:
+            message = f"{run.mirror_failed} of {sent} mirrored requests failed"
+            move = Move(state, "preview-failed")
+            return _rollback(move, Reason.FAIL_FAST, message, tick, now_s)
+    limit_s = run.present.max_duration_s
     if limit_s is None or run.step_s < limit_s or run.overdue:
         return Move(state)
     state = replace(state, run=replace(run, overdue=True))
     message = f"step {run.step} is undecided after {limit_s:g} s: {state.message}"
     if run.plan.on_undecided is OnUndecided.ROLLBACK:
-        return rolling_back(
-            Move(state, "undecided-rollback"),
-            Reason.UNDECIDED,
-            message,
-            now_s,
-            stable_healthy=tick.stable_healthy,
-        )
-    if run.plan.on_undecided is OnUndecided.PROMOTE:
-        return _step_done(Move(state, "undecided-promote"), now_s)
+        move = Move(state, "undecided-rollback")
+        return _rollback(move, Reason.UNDECIDED, message, tick, now_s)
+    if run.plan.on_undecided is OnUndecided.PROMOTE and not _lacking(run):
+        return _step_done(Move(state, "undecided-promote"), tick, now_s)
     return Move(replace(state, message=message), "undecided-hold")
 
 
 def _explained(state: RolloutState, tick: Tick) -> RolloutState:
     """Return the state with the reason why it does not go on."""
     run = run_of(state)
-    if not _flows(run):
-        arm = run.canary if _silent(run.canary_silent_s) else run.stable
-        message = f"no requests reach {arm}: holding step {run.step}"
+    if run.previewing:
+        message = f"preview of {run.canary} needs {_preview_lacks(run)}"
+        return replace(state, reason=Reason.UNDECIDED, message=message)
+    if not run.capacity:
+        return replace(state, reason=Reason.CAPACITY_LIMITED, message=_endpoints(run))
+    if not flows(run):
+        arm = run.canary if silent(run.canary_silent_s) else run.stable
+        place = "holding the bake" if run.baking else f"holding step {run.step}"
+        if silent(run.canary_silent_s) and run.canary_silent_s is None:
+            message = f"step {run.step} has begun, waits for the first requests"
+        else:
+            message = f"no requests reach version {arm}: {place}"
         return replace(state, reason=Reason.NO_TRAFFIC, message=message)
     if tick.judgement is None:
         return state
@@ -218,35 +373,7 @@ def _explained(state: RolloutState, tick: Tick) -> RolloutState:
     return replace(state, reason=judgement.reason, message=judgement.message)
 
 
-def _counted(state: RolloutState, tick: Tick, *, clocks: bool) -> RolloutState:
-    """Return the state with this second's traffic, judgement and clocks."""
-    run = run_of(state)
-    dt_s = min(max(tick.dt_s, 0.0), TICK_S_MAX)
-    run = replace(
-        run,
-        canary_silent_s=_silence(run.canary_silent_s, tick.canary_routed, dt_s),
-        stable_silent_s=_silence(run.stable_silent_s, tick.stable_routed, dt_s),
-        exposed_requests=run.exposed_requests + tick.canary_routed,
-        judge=run.judge if tick.judge is None else tick.judge,
-        judgement=run.judgement if tick.judgement is None else tick.judgement,
-    )
-    if clocks and _flows(run):
-        run = replace(run, step_s=run.step_s + dt_s, run_s=run.run_s + dt_s)
-    return replace(state, run=run)
-
-
-def _silence(silent_s: float | None, routed: int, dt_s: float) -> float | None:
-    """Return how long an arm has been silent now."""
-    if routed:
-        return 0.0
-    return None if silent_s is None else silent_s + dt_s
-
-
-def _silent(silent_s: float | None) -> bool:
-    """Whether an arm has no traffic."""
-    return silent_s is None or silent_s >= NO_TRAFFIC_S
-
-
-def _flows(run: Run) -> bool:
-    """Whether both arms have traffic."""
-    return not _silent(run.canary_silent_s) and not _silent(run.stable_silent_s)
+def _tick(context: Context) -> Tick:
+    """Return the event as what it must be."""
+    assert isinstance(context.event, Tick)
+    return context.event

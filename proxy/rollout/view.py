@@ -10,7 +10,8 @@ from proxy.model.instants import rfc3339
 from proxy.model.judging import Judgement, SloJudgement
 from proxy.model.vocabulary import Phase, Reason, Verdict
 from proxy.rollout.events import Decision
-from proxy.rollout.state import PERCENT_ALL, After, RolloutPlan, RolloutState, Run
+from proxy.rollout.plan import PERCENT_ALL, After, RolloutPlan, Step
+from proxy.rollout.state import RolloutState, Run
 
 
 def public_view(
@@ -32,7 +33,7 @@ def public_view(
         "service": state.service,
         "phase": state.phase.value,
         "reason": state.reason.value,
-        "strategy": "canary" if shown is None else shown.strategy,
+        "strategy": "canary" if shown is None else shown.strategy.value,
         "stable": state.stable if run is None else run.stable,
         "canary": canary,
         "revision": state.revisions.get(canary) if run is None else run.revision,
@@ -52,6 +53,10 @@ def public_view(
         "revisions": dict(state.revisions),
         "pending": state.pending,
         "unjudged": dict(state.unjudged),
+        "since": rfc3339(state.since_s) if state.since_s else None,
+        "freeze": _freeze(state),
+        "bake": _bake(run),
+        "gates": [] if run is None or not state.active else _gates(run),
         "judged_seconds": 0.0 if run is None else run.run_s,
         "step_seconds": 0.0 if run is None else run.step_s,
     }
@@ -88,11 +93,53 @@ def _slo(slo: SloJudgement) -> dict[str, object]:
 
 
 def _steps(plan: RolloutPlan) -> list[dict[str, object]]:
-    """Return the steps: the weight, and a pause where there is one."""
-    return [
-        {"weight": step.weight, **({"pause": True} if step.pause else {})}
-        for step in plan.steps
-    ]
+    """Return the steps: the weight, and what sets a step apart from the others."""
+    return [_step(step) for step in plan.steps]
+
+
+def _step(step: Step) -> dict[str, object]:
+    """Return one step."""
+    shown: dict[str, object] = {"weight": step.weight}
+    if step.pause:
+        shown["pause"] = True
+    if step.only is not None:
+        ring = encode(step.only)
+        assert isinstance(ring, dict)
+        shown["only"] = {key: part for key, part in ring.items() if part}
+    return shown
+
+
+def _freeze(state: RolloutState) -> dict[str, object] | None:
+    """Return what freezes the service, and whether the run overrides it."""
+    if not state.standstill:
+        return None
+    kept = state.freeze
+    return {
+        "message": state.standstill,
+        "owner": None if kept is None else kept.owner,
+        "reason": state.calendar if kept is None else kept.reason,
+        "since": None if kept is None else rfc3339(kept.since_s),
+        "overridden": state.frozen == "",
+    }
+
+
+def _bake(run: Run | None) -> dict[str, object] | None:
+    """Return how far the bake is; ``None`` where there is none."""
+    bake = None if run is None else run.plan.bake
+    if run is None or bake is None:
+        return None
+    return {
+        "duration": bake.duration_s,
+        "holdback": bake.holdback,
+        "seconds": run.bake_s,
+        "begun": run.baking,
+    }
+
+
+def _gates(run: Run) -> list[dict[str, object]]:
+    """Return the gates that the run waits for."""
+    gates = [run.plan.gates[place] for place in run.waits]
+    return [{"type": gate.type.value, "name": gate.title} for gate in gates]
 
 
 def _ended(run: Run | None) -> str | None:
@@ -107,15 +154,10 @@ def _next(state: RolloutState, now_s: float) -> dict[str, object] | None:
     run = state.run
     if not state.active or run is None:
         return _start(state)
-    if state.phase is Phase.ROLLING_BACK:
-        return _entry("roll back", None, "stable")
-    if state.phase is Phase.PROMOTING:
-        return _entry(f"return the traffic to {run.stable}", None, "revision")
+    held = _held(state, run)
+    if held is not None:
+        return held
     action = _advance(run)
-    if state.phase is Phase.PAUSED:
-        return _entry(action, None, "resume")
-    if state.phase is Phase.WAITING:
-        return _entry(action, None, "promote")
     if state.reason is Reason.NO_TRAFFIC or run.judgement is None:
         return _entry(action, None, "traffic")
     wait_s = run.judgement.wait_s
@@ -123,11 +165,37 @@ def _next(state: RolloutState, now_s: float) -> dict[str, object] | None:
     return _entry(action, instant, _blocked_by(run.judgement))
 
 
+def _held(state: RolloutState, run: Run) -> dict[str, object] | None:
+    """Return what comes next where no judgement is waited for."""
+    action = _advance(run)
+    if state.phase is Phase.ROLLING_BACK:
+        stable = state.reason is Reason.STABLE_UNHEALTHY
+        return _entry("roll back", None, "stable" if stable else None)
+    if state.phase is Phase.PROMOTING:
+        action = f"return the traffic to {run.stable}"
+        return _entry(action, None, "freeze" if state.frozen else "revision")
+    if state.phase is Phase.PAUSED:
+        return _entry(action, None, "resume")
+    if state.phase is Phase.WAITING and not run.then:
+        return _entry(action, None, "promote")
+    if state.frozen:
+        return _entry(action, None, "freeze")
+    if state.phase is Phase.WAITING:
+        return _entry(action, None, "gate")
+    if state.reason is Reason.CAPACITY_LIMITED:
+        return _entry(action, None, "capacity")
+    if state.phase is Phase.BAKING or run.previewing:
+        silent = state.reason is Reason.NO_TRAFFIC
+        return _entry(action, None, "traffic" if silent else "min_duration")
+    return None
+
+
 def _start(state: RolloutState) -> dict[str, object] | None:
     """Return the start of a revision that waits for its endpoint."""
     if state.pending is None:
         return None
-    return _entry(f"start revision {state.pending}", None, "health")
+    blocked_by = "freeze" if state.reason is Reason.FROZEN else "health"
+    return _entry(f"start revision {state.pending}", None, blocked_by)
 
 
 def _entry(
@@ -140,9 +208,13 @@ def _entry(
 def _advance(run: Run) -> str:
     """Return what follows the present step."""
     steps = run.plan.steps
-    weight = steps[run.step].weight if run.step < len(steps) else PERCENT_ALL
-    if weight < PERCENT_ALL:
-        return f"advance to {weight:g}"
+    following = steps[run.step] if run.step < len(steps) else None
+    if following is not None and following.only is not None:
+        return f"advance to {following.weight:g} of the next ring"
+    if following is not None and following.weight < PERCENT_ALL:
+        return f"advance to {following.weight:g}"
+    if run.plan.bake is not None and not run.baking:
+        return "promote and bake"
     return "promote and return" if run.plan.after is After.RETURN else "promote"
 
 

@@ -8,7 +8,8 @@ A rollout moves weight between stable and canary only.
 from collections.abc import Iterable, Mapping
 
 from proxy.errors import NotFoundError, SettingsError
-from proxy.rollout.state import PERCENT_ALL, RolloutState
+from proxy.rollout.plan import PERCENT_ALL
+from proxy.rollout.state import RolloutState
 
 DECIMALS = 3
 """A bucket is 0.001 %."""

@@ -9,7 +9,7 @@ not blame what is only missing because of another mistake.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from proxy.settings import slo_checks
+from proxy.settings import lifecycle_checks, slo_checks
 from proxy.settings.addresses import is_host_name, parse_listen
 from proxy.settings.problems import (
     KEY,
@@ -29,8 +29,8 @@ from proxy.settings.service import (
     UnitSettings,
     WhenSettings,
 )
-from proxy.settings.slo import RESERVED_METRICS
-from proxy.settings.units import format_duration, quote
+from proxy.settings.slo import RESERVED_METRICS, SloSettings
+from proxy.settings.units import quote
 
 Broken = Callable[[Loc], frozenset[str | int]]
 """Returns what could not be read right below a place; empty if all could."""
@@ -280,10 +280,18 @@ def _check_rollout(
         yield from _check_start(loc, service, rollout)
     if not broken((*loc[:2], "versions", rollout.stable)):
         yield from _check_return(loc, service, rollout)
-    yield from _check_steps((*loc, "steps"), rollout)
-    yield from _check_clocks(loc, rollout)
+    yield from lifecycle_checks.check(loc, rollout)
+    yield from _check_slos((*loc, "slos"), rollout.slos, service, broken)
+    for index, step in enumerate(rollout.steps):
+        place = (*loc, "steps", index, "slos")
+        yield from _check_slos(place, step.slos or (), service, broken)
+
+
+def _check_slos(
+    loc: Loc, slos: Sequence[SloSettings], service: ServiceSettings, broken: Broken
+) -> Iterator[Mistake]:
     seen: dict[str, Loc] = {}
-    for place, slo in _whole((*loc, "slos"), rollout.slos, broken):
+    for place, slo in _whole(loc, slos, broken):
         yield from slo_checks.check(
             place,
             slo,
@@ -327,52 +335,5 @@ def _check_return(
             (
                 f"`return` needs `health_check` beside the header of `{key}`: "
                 "stable has no traffic to see it in"
-            ),
-        )
-
-
-def _check_steps(loc: Loc, rollout: RolloutSettings) -> Iterator[Mistake]:
-    before = 0.0
-    for index, step in enumerate(rollout.steps):
-        weight = step.weight
-        if weight == 0:
-            yield (*loc, index), "a step of 0 moves nothing, expected more than 0"
-        elif before == FULL_PERCENT:
-            yield (*loc, index - 1), "100 means promotion and must be the last step"
-        elif weight <= before:
-            message = f"{weight:g} is not more than the step before, {before:g}"
-            yield (*loc, index), message
-        longest_s, shortest_s = rollout.max_duration, step.min_duration
-        if shortest_s is not None and shortest_s > longest_s:
-            yield (
-                (*loc, index, "min_duration"),
-                (
-                    f"{format_duration(shortest_s)} is longer than max_duration, "
-                    f"{format_duration(longest_s)}"
-                ),
-            )
-        before = weight
-
-
-def _check_clocks(loc: Loc, rollout: RolloutSettings) -> Iterator[Mistake]:
-    if rollout.min_duration > rollout.max_duration:
-        yield (
-            (*loc, "min_duration"),
-            (
-                f"{format_duration(rollout.min_duration)} is longer than max_duration, "
-                f"{format_duration(rollout.max_duration)}"
-            ),
-        )
-    steps_s = sum(
-        rollout.min_duration if step.min_duration is None else step.min_duration
-        for step in rollout.steps
-        if step.weight < FULL_PERCENT
-    )
-    if rollout.deadline is not None and rollout.deadline < steps_s:
-        yield (
-            (*loc, "deadline"),
-            (
-                f"{format_duration(rollout.deadline)} is shorter than the steps' "
-                f"min_duration together, {format_duration(steps_s)}"
             ),
         )

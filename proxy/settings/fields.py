@@ -41,6 +41,8 @@ class Model(BaseModel):
         defer_build=True,
         allow_inf_nan=False,
         protected_namespaces=(),
+        # `from` is a key of the file and no name in Python.
+        serialize_by_alias=True,
     )
 
 

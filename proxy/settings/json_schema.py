@@ -12,13 +12,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from proxy.settings import process, rollout, schema, service, slo
+from proxy.settings import lifecycle, process, rollout, schema, service, slo
 from proxy.settings.fields import VARIABLE_PATTERN, Model
 from proxy.settings.loading import without_absent
 from proxy.settings.schema import Settings
 from proxy.settings.service import RevisionSettings
 
-MODULES = (schema, process, service, rollout, slo)
+MODULES = (schema, process, service, rollout, slo, lifecycle)
 """Where groups of settings are written."""
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -33,7 +33,8 @@ def json_schema() -> dict[str, Any]:
         shape = definitions.get(group.__name__, written)
         _describe(shape, texts[group.__name__], defaults(group))
     definitions["RevisionSettings"] = _revision(definitions["RevisionSettings"])
-    definitions["StepSettings"] = _step(definitions["StepSettings"])
+    definitions["StepSettings"] = _or_short(definitions["StepSettings"], "weight")
+    definitions["RollbackSettings"] = _or_short(definitions["RollbackSettings"], "mode")
     _make_roles_optional(definitions["RolloutSettings"])
     cleaned = {name: _cleaned(group) for name, group in definitions.items()}
     whole = {"$schema": DIALECT, **_cleaned(written), "title": "Headgate"}
@@ -52,9 +53,10 @@ def defaults(group: type[BaseModel]) -> dict[str, Any]:
             continue
         default = setting.get_default(call_default_factory=True, validated_data={})
         written = group.model_construct(**{name: default})
-        text = written.model_dump(mode="json", include={name}).get(name)
+        key = setting.alias or name
+        text = written.model_dump(mode="json", include={name}).get(key)
         if text is not None and not isinstance(default, BaseModel):
-            found[name] = without_absent(text)
+            found[key] = without_absent(text)
     return found
 
 
@@ -68,6 +70,11 @@ def groups() -> Iterator[type[BaseModel]]:
                 and value.__module__ == module.__name__
             ):
                 yield value
+
+
+def keys(group: type[BaseModel]) -> set[str]:
+    """Return the keys of a group, as the file writes them."""
+    return {setting.alias or name for name, setting in group.model_fields.items()}
 
 
 def descriptions() -> dict[str, dict[str, str]]:
@@ -90,7 +97,8 @@ def _attribute_docstrings(group: ast.ClassDef) -> Iterator[tuple[str, str]]:
                 ast.AnnAssign(target=ast.Name(id=name)),
                 ast.Expr(value=ast.Constant(value=str(words))),
             ):
-                yield name, " ".join(words.split())
+                # A trailing underscore keeps a key from being a word of Python.
+                yield name.rstrip("_"), " ".join(words.split())
             case _:
                 pass
 
@@ -136,10 +144,10 @@ def _revision(group: dict[str, Any]) -> dict[str, Any]:
     return {"description": RevisionSettings.__doc__, "anyOf": [text, group]}
 
 
-def _step(group: dict[str, Any]) -> dict[str, Any]:
-    """Describe how a step is written: a weight, or a mapping."""
-    weight = {**group["properties"]["weight"]}
-    return {"description": group.pop("description"), "anyOf": [weight, group]}
+def _or_short(group: dict[str, Any], key: str) -> dict[str, Any]:
+    """Describe a group that may be written as the value of one of its keys."""
+    short = {**group["properties"][key]}
+    return {"description": group.pop("description"), "anyOf": [short, group]}
 
 
 def _cleaned(value: Any) -> Any:  # noqa: ANN401

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -335,6 +336,10 @@ def without_absent(value: Any) -> Any:  # noqa: ANN401
 
 
 def _redacted(key: str, value: Any) -> Any:  # noqa: ANN401
+    if key == "url" and isinstance(value, str):
+        # The path of a Slack or Discord URL is its password.
+        parts = urlsplit(value)
+        return f"{parts.scheme}://{parts.hostname}/{REDACTED}"
     if isinstance(value, Mapping):
         inside = {name: _redacted(name, item) for name, item in value.items()}
         return {**inside, **_masked(value)} if key in ("header", "cookie") else inside

@@ -1,7 +1,7 @@
 """The settings of a rollout: its steps, and what happens in between."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -15,7 +15,17 @@ from proxy.settings.fields import (
     Weight,
     whole_or_auto,
 )
+from proxy.settings.lifecycle import (
+    BakeSettings,
+    FreezeSettings,
+    GateSettings,
+    NotifySettings,
+    RollbackSettings,
+)
 from proxy.settings.slo import SloSettings, default_slos
+
+ENTRIES_MAX = 32
+"""Gates, addressees or freeze windows of one rollout."""
 
 STEPS_MAX = 100
 """Steps of a rollout; one a percent is more than anyone waits for."""
@@ -32,9 +42,7 @@ FULL_PERCENT = 100.0
 class StepSettings(Model):
     """One step; a plain number in the file is its weight."""
 
-    later: ClassVar[frozenset[str]] = frozenset(
-        {"only", "gate", "slos", "max_duration"}
-    )
+    later: ClassVar[frozenset[str]] = frozenset({"only"})
 
     weight: Weight
     """The canary's share of the live traffic in percent."""
@@ -42,11 +50,20 @@ class StepSettings(Model):
     min_duration: Duration | None = None
     """Shortest time of this step. None: the rollout's."""
 
+    max_duration: Annotated[Duration, Field(gt=0)] | None = None
+    """Longest time of this step without a verdict. None: the rollout's."""
+
     min_requests: Annotated[int, Field(ge=1, le=REQUESTS_MAX)] | None = None
     """Canary evidence that this step needs, in requests. None: the rollout's."""
 
     pause: bool = False
     """Whether the step waits for a person once it has passed."""
+
+    gate: GateSettings | None = None
+    """Who must agree before the step after this one. None: nobody."""
+
+    slos: Annotated[tuple[SloSettings, ...], Field(max_length=SLOS_MAX)] | None = None
+    """The limits in this step. None: the rollout's."""
 
     @model_validator(mode="before")
     @classmethod
@@ -89,14 +106,19 @@ def default_steps() -> tuple[StepSettings, ...]:
     return tuple(StepSettings(weight=float(weight)) for weight in range(20, 101, 20))
 
 
+def blue_green_steps(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a raw rollout whose ``blue_green`` has its only step."""
+    if data.get("strategy") == "blue_green" and "steps" not in data:
+        return {**data, "steps": [{"weight": FULL_PERCENT}]}
+    return dict(data)
+
+
 class RolloutSettings(Model):
     """How a revision of the canary goes from 0 to 100 %."""
 
-    later: ClassVar[frozenset[str]] = frozenset(
-        {"safety", "bake", "gates", "notify", "freeze"}
-    )
+    later: ClassVar[frozenset[str]] = frozenset({"safety"})
     later_values: ClassVar[Mapping[str, frozenset[str]]] = {
-        "strategy": frozenset({"blue_green", "parallel"})
+        "strategy": frozenset({"parallel"})
     }
 
     stable: Text
@@ -109,14 +131,16 @@ class RolloutSettings(Model):
     """``auto``: when a new revision of the canary is seen, healthy and never judged;
     ``manual``: by command only."""
 
-    strategy: Literal["canary"] = "canary"
-    """How the traffic moves: ``canary``, by weights."""
+    strategy: Literal["canary", "blue_green"] = "canary"
+    """How the traffic moves: ``canary``, by weights; ``blue_green``, all at once after
+    a preview without live traffic."""
 
     steps: Annotated[
         tuple[StepSettings, ...], Field(min_length=1, max_length=STEPS_MAX)
     ] = Field(default_factory=default_steps)
     """The canary's weights, increasing; promotion (100) is the last and may be left
-    out. A number, or a mapping with ``weight``."""
+    out. A number, or a mapping with ``weight``. With ``blue_green`` there is only
+    100, and what it says besides is about the preview."""
 
     min_duration: Duration = 60.0
     """Shortest time of each step, warm-up included."""
@@ -134,6 +158,22 @@ class RolloutSettings(Model):
     on_undecided: Literal["hold", "promote", "rollback"] = "hold"
     """What follows ``max_duration``: ``hold`` the weights and go on judging,
     ``promote`` or ``rollback``."""
+
+    on_no_traffic: Literal["hold", "rollback"] = "hold"
+    """What follows 5 minutes without requests: ``hold`` the weights and tell, or
+    ``rollback``."""
+
+    progress_deadline: DurationOrOff = 600.0
+    """Longest time without a healthy endpoint of the canary; then a rollout is rolled
+    back, and a start is told to be late. ``off``: for ever."""
+
+    rollback: RollbackSettings = Field(default_factory=RollbackSettings)
+    """How a violated SLO takes the canary to 0: ``instant``, ``gradual``, or both keys
+    of the mapping."""
+
+    rollback_window: Annotated[int, Field(ge=0, le=10)] = 0
+    """A person who starts one of the last so many stable revisions again skips the
+    steps, 0 to 10."""
 
     slos: Annotated[tuple[SloSettings, ...], Field(max_length=SLOS_MAX)] = Field(
         default_factory=default_slos
@@ -159,9 +199,26 @@ class RolloutSettings(Model):
     guards: GuardsSettings = Field(default_factory=GuardsSettings)
     """What is judged without being named."""
 
+    bake: BakeSettings | None = None
+    """After 100 % the old version stays as control for a while. None: it does not."""
+
     after: Literal["swap", "return"] = "swap"
     """After success: ``swap`` the roles, or ``return`` the traffic to stable once it
     reports the winner's revision."""
+
+    gates: Annotated[tuple[GateSettings, ...], Field(max_length=ENTRIES_MAX)] = ()
+    """Who must agree, is asked all along, or is told; 32 at most."""
+
+    notify: Annotated[tuple[NotifySettings, ...], Field(max_length=ENTRIES_MAX)] = ()
+    """Who is told what happens, 32 at most."""
+
+    freeze: Annotated[tuple[FreezeSettings, ...], Field(max_length=ENTRIES_MAX)] = ()
+    """When nothing rises, starts or is promoted, 32 at most."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _blue_green_has_one_step(cls, data: object) -> object:
+        return blue_green_steps(data) if isinstance(data, Mapping) else data
 
     @field_validator("steps", mode="after")
     @classmethod

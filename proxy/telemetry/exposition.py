@@ -7,7 +7,7 @@ read from the slab here, and nothing is decided.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -77,6 +77,13 @@ class RolloutFigures:
     reason: str
     step: int
     exposed_requests: int
+    phase_age_s: float | None
+    """Since the phase began; ``None``: there was no other before."""
+    step_age_s: float
+    """Judged seconds of the step."""
+    run_age_s: float
+    """Judged seconds of the rollout."""
+    frozen: bool
     ended: Mapping[tuple[str, str], int]
     """Ended rollouts by outcome and reason."""
     slos: tuple[SloFigures, ...]
@@ -105,6 +112,12 @@ class Tree:
     reload_ok: bool
     reloaded_at_s: float
     version: str
+    store_ok: bool = True
+    """The last save worked."""
+    gates: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    """Answers of gates by service, type and answer."""
+    news: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Notifications by service and outcome."""
 
 
 class Exposition(Collector):
@@ -119,6 +132,8 @@ class Exposition(Collector):
         yield from _histograms(self._tree)
         yield from _versions(self._tree)
         yield from _rollouts(self._tree)
+        yield from _ages(self._tree)
+        yield from _told(self._tree)
         yield from _slos(self._tree)
         yield from _process(self._tree)
 
@@ -296,6 +311,61 @@ def _rollouts(tree: Tree) -> Iterator[Metric]:
         for (outcome, reason), count in sorted(rollout.ended.items()):
             ended.add_metric([service.name, outcome, reason], count)
     yield from (info, step, ended, exposed)
+
+
+def _ages(tree: Tree) -> Iterator[Metric]:
+    phase = GaugeMetricFamily(
+        "headgate_rollout_phase_age_seconds",
+        "Time since the phase began.",
+        labels=["service"],
+    )
+    step = GaugeMetricFamily(
+        "headgate_rollout_step_age_seconds",
+        "Judged time of the step.",
+        labels=["service"],
+    )
+    run = GaugeMetricFamily(
+        "headgate_rollout_age_seconds",
+        "Judged time of the rollout.",
+        labels=["service"],
+    )
+    frozen = GaugeMetricFamily(
+        "headgate_rollout_frozen", "1 while nothing may rise.", labels=["service"]
+    )
+    for service in tree.services:
+        rollout = service.rollout
+        if rollout is None:
+            continue
+        names = [service.name]
+        if rollout.phase_age_s is not None:
+            phase.add_metric(names, rollout.phase_age_s)
+        step.add_metric(names, rollout.step_age_s)
+        run.add_metric(names, rollout.run_age_s)
+        frozen.add_metric(names, int(rollout.frozen))
+    yield from (phase, step, run, frozen)
+
+
+def _told(tree: Tree) -> Iterator[Metric]:
+    gates = CounterMetricFamily(
+        "headgate_gate_answers",
+        "What gates said; none: nobody answered.",
+        labels=["service", "type", "answer"],
+    )
+    for labels, count in sorted(tree.gates.items()):
+        gates.add_metric([*labels], count)
+    news = CounterMetricFamily(
+        "headgate_notifications",
+        "Messages to those who are told.",
+        labels=["service", "outcome"],
+    )
+    for names, count in sorted(tree.news.items()):
+        news.add_metric([*names], count)
+    yield from (gates, news)
+    yield GaugeMetricFamily(
+        "headgate_store_writable",
+        "0 while state cannot be saved: nothing rises then.",
+        value=int(tree.store_ok),
+    )
 
 
 def _slos(tree: Tree) -> Iterator[Metric]:

@@ -1,11 +1,13 @@
 """``check`` and ``schema``: the file without a running Headgate."""
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from proxy.cli.entry import run
+from proxy.control.store import FILE_NAME, Change, SqliteStore
 from tests.support.headgate_command import headgate
 
 VALID = """
@@ -93,3 +95,24 @@ async def test_the_schema_is_json() -> None:
 
     assert done.code == 0
     assert "services" in json.loads(done.out)["properties"]
+
+
+def test_a_store_that_was_edited_fails_the_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``check --state`` walks the chains of decisions: 0 whole, 1 changed."""
+    path = tmp_path / "gate.yaml"
+    path.write_text(VALID + f"state_dir: {tmp_path / 'state'}\n")
+    store = SqliteStore.open(tmp_path / "state")
+    store.save([Change("shop", 0, {}, ({"message": "m"},))])
+    store.close()
+    codes = [run(["check", str(path), "--state"])]
+    with sqlite3.connect(tmp_path / "state" / FILE_NAME) as connection:
+        connection.execute('UPDATE decisions SET document = \'{"message": "x"}\'')
+    connection.close()
+    codes.append(run(["check", str(path), "--state"]))
+
+    shown = capsys.readouterr().out
+    assert codes == [0, 1]
+    assert "whole, 1 decision in unbroken chains" in shown
+    assert "decision 1 of shop has no hash" in shown

@@ -40,6 +40,38 @@ async def test_every_verb_is_its_own_command() -> None:
     assert [asked["verb"] for asked in controller.asked] == verbs
 
 
+async def test_freeze_says_whose_it_is() -> None:
+    """A reason is required, the owner is the caller's to name."""
+    controller = StandInController()
+    async with admin_api(controller) as api:
+        told = ("--reason", "incident", "--owner", "ops", "--admin", api.url)
+        done = await headgate("freeze", "checkout", *told)
+        bare = await headgate("freeze", "checkout", "--admin", api.url)
+        lifted = await headgate("unfreeze", "checkout", "--admin", api.url)
+
+    assert (done.code, bare.code, lifted.code) == (0, 2, 0)
+    asked = controller.asked[0]
+    assert (asked["verb"], asked["reason"], asked["owner"]) == (
+        "freeze",
+        "incident",
+        "ops",
+    )
+    assert controller.asked[1]["verb"] == "unfreeze"
+
+
+async def test_an_override_of_a_freeze_reaches_the_api() -> None:
+    """With every verb that raises, and with split."""
+    controller = StandInController()
+    override = ("--override-freeze", "hotfix")
+    async with admin_api(controller) as api:
+        for verb in ("start", "promote"):
+            await headgate(verb, "checkout", *override, "--admin", api.url)
+        split = ("split", "checkout", "canary=5", *override)
+        await headgate(*split, "--admin", api.url)
+
+    assert [asked["override_freeze"] for asked in controller.asked] == ["hotfix"] * 3
+
+
 async def test_a_stale_revision_exits_1() -> None:
     """A 409 is told in the API's words."""
     async with admin_api(StandInController()) as api:

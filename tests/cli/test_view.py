@@ -1,7 +1,10 @@
 """What is said about services and rollouts."""
 
+import textwrap
 from copy import deepcopy
 from typing import Any
+
+import yaml
 
 from proxy.cli.screen import Tone, plain_tree
 from proxy.cli.view import slo_line, state_of, status_line, status_table, status_tree
@@ -14,6 +17,11 @@ def shown(**changes: Any) -> list[str]:  # noqa: ANN401 - members of a document
     return [" ".join(line.split()) for line in plain_tree(status_tree(state))]
 
 
+def swapped(commit: dict[str, Any]) -> dict[str, Any]:
+    """Return a state that says what to commit."""
+    return state_of(deepcopy(SERVICE), {**ROLLOUT, "split_to_commit": commit})
+
+
 def test_a_swap_is_printed_as_the_split_to_commit() -> None:
     """After a success the file's new lines are there to be copied."""
     commit = {
@@ -22,10 +30,11 @@ def test_a_swap_is_printed_as_the_split_to_commit() -> None:
     }
     lines = shown(split_to_commit=commit)
 
-    assert (
-        "commit split: {stable: 0, canary: 100},"
-        " rollout: {stable: canary, canary: stable} (the roles were swapped)"
-    ) in lines
+    at = lines.index("commit the roles were swapped; let the file say so")
+    pasted = "\n".join(plain_tree(status_tree(swapped(commit))))
+    pasted = pasted[pasted.index("split: ") :].split("versions")[0]
+    assert lines[at + 1] == "split: {stable: 0, canary: 100}"
+    assert yaml.safe_load(textwrap.dedent("    " + pasted)) == commit
 
 
 def test_an_unjudged_revision_is_named() -> None:

@@ -27,7 +27,8 @@ async def test_a_rollback_exits_1() -> None:
     controller = StandInController()
     controller.rollout_document |= {"phase": "RolledBack", "reason": "SloViolated"}
     async with admin_api(controller) as api:
-        done = await headgate("wait", "checkout", "--admin", api.url)
+        told = ("--revision", "2.4.0", "--admin", api.url)
+        done = await headgate("wait", "checkout", *told)
 
     assert done.code == 1
     assert "RolledBack (SloViolated)" in done.out
@@ -58,6 +59,37 @@ async def test_another_revision_is_not_waited_for() -> None:
         await process.communicate()
 
     assert process.returncode == 0
+
+
+async def test_the_end_of_an_earlier_rollout_is_not_believed_at_once() -> None:
+    """Right after a deployment the next one begins; its end is what counts."""
+    controller = StandInController()
+    controller.rollout_document |= {"id": "checkout-6", "phase": "Succeeded"}
+    controller.rollout_document["pending"] = "2.5.0"
+    async with (
+        admin_api(controller) as api,
+        started("wait", "checkout", "--admin", api.url) as process,
+    ):
+        assert process.stdout is not None
+        first = (await process.stdout.readline()).decode()
+        later = {"id": "checkout-7", "revision": "2.5.0", "phase": "RolledBack"}
+        controller.rollout_document |= {**later, "pending": None}
+        out, _ = await process.communicate()
+
+    assert "Succeeded" in first
+    assert "checkout-6 revision 2.4.0" in first
+    assert "checkout-7 revision 2.5.0" in out.decode()
+    assert process.returncode == 1
+
+
+async def test_an_ended_rollout_is_believed_after_a_while() -> None:
+    """When nothing else begins, the last one's end is the answer."""
+    controller = StandInController()
+    controller.rollout_document["phase"] = "Succeeded"
+    async with admin_api(controller) as api:
+        done = await headgate("wait", "checkout", "--admin", api.url)
+
+    assert done.code == 0
 
 
 async def test_an_unknown_service_exits_1() -> None:

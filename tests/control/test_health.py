@@ -1,7 +1,5 @@
 """Health: asked by a connect or a path, and turned by results in a row."""
 
-import asyncio
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,24 +63,24 @@ def test_path_and_counts_come_from_the_settings() -> None:
 
 async def test_connect_is_enough_without_a_check() -> None:
     """A version that accepts connections is healthy; one that refuses is not."""
-    reports: list[tuple[str, str, bool]] = []
+    reports: list[tuple[str, str, float]] = []
     async with running_origin() as origin:
         prober = Prober("shop", service(origin.url), _into(reports))
         prober.start()
         await eventually(lambda: bool(reports))
         prober.stop()
-    assert reports == [("shop", "only", True)]
+    assert reports == [("shop", "only", 1.0)]
 
     refused = Prober("shop", service(f"http://127.0.0.1:{free_port()}"), _into(reports))
     refused.start()
     await eventually(lambda: len(reports) > 1)
     refused.stop()
-    assert reports[1:] == [("shop", "only", False)]
+    assert reports[1:] == [("shop", "only", 0.0)]
 
 
 async def test_path_that_answers_500_is_unhealthy() -> None:
     """An endpoint that accepts but fails its check gets no rollout."""
-    reports: list[tuple[str, str, bool]] = []
+    reports: list[tuple[str, str, float]] = []
     check = ", health_check: {path: /healthz, interval: 100ms, rise: 1, fall: 1}"
     async with running_origin() as origin:
         origin.status = 500
@@ -93,23 +91,22 @@ async def test_path_that_answers_500_is_unhealthy() -> None:
         await eventually(lambda: len(reports) == 2)
         prober.stop()
 
-    assert [healthy for _, _, healthy in reports] == [False, True]
+    assert [capacity for _, _, capacity in reports] == [0.0, 1.0]
     assert set(origin.paths) == {"/healthz"}
 
 
 async def test_one_healthy_endpoint_makes_a_version_healthy() -> None:
-    """A version with one dead endpoint of two still serves."""
-    reports: list[tuple[str, str, bool]] = []
+    """A version with one dead endpoint of two still serves, at half its capacity."""
+    reports: list[tuple[str, str, float]] = []
     async with running_origin() as origin:
         dead = f"http://127.0.0.1:{free_port()}"
         prober = Prober("shop", service(dead, origin.url), _into(reports))
         prober.start()
-        await eventually(lambda: bool(reports))
-        await asyncio.sleep(0)
+        await eventually(lambda: ("shop", "only", 0.5) in reports)
         prober.stop()
 
-    assert {healthy for _, _, healthy in reports} == {True}
+    assert all(capacity for _, _, capacity in reports)
 
 
-def _into(reports: list[tuple[str, str, bool]]) -> Report:
+def _into(reports: list[tuple[str, str, float]]) -> Report:
     return lambda *report: reports.append(report)

@@ -30,7 +30,7 @@ class Works:
         )
         configuration.begin(None)
         figures = Figures(self.room.governor)
-        self.loop = Loop(self.room.governor, figures, configuration, self.publish)
+        self.loop = Loop(self.room.governor, figures, configuration, (self.publish,))
         self.ticks: list[float] = []
 
     def publish(self) -> None:

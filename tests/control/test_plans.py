@@ -2,7 +2,7 @@
 
 from proxy.control.plans import rollout_plan
 from proxy.model.judging import CLIENT_ERROR_RATE
-from proxy.rollout.state import RolloutPlan
+from proxy.rollout.plan import RolloutPlan
 from tests.support.control_room import load
 
 HEAD = """

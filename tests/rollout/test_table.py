@@ -10,11 +10,19 @@ from proxy.errors import HeadgateError
 from proxy.model.vocabulary import Phase
 from proxy.rollout import (
     After,
+    Answer,
+    Bake,
+    CalendarSeen,
     Command,
     ConfigSeen,
     Event,
+    Gate,
+    GateAnswered,
+    GateType,
+    OnTimeout,
     OnUndecided,
     RevisionSeen,
+    Rollback,
     RolloutState,
     SetWeights,
     SplitOrdered,
@@ -37,7 +45,17 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
         stable_routed=st.sampled_from([0, 40]),
         canary_healthy=st.booleans(),
         stable_healthy=st.booleans(),
+        canary_capacity=st.sampled_from([1.0, 1.0, 0.5]),
         judgement=st.sampled_from([PASS, PASS, FAIL, MORE, None]),
+    ),
+    st.builds(CalendarSeen, st.sampled_from(["", "", "fri 16:00"])),
+    st.builds(
+        GateAnswered,
+        st.sampled_from(["shop-1", "shop-2"]),
+        st.sampled_from([0, 1, 9]),
+        st.sampled_from([0, 1]),
+        st.sampled_from(Answer),
+        stable_healthy=st.booleans(),
     ),
     st.builds(Tripped, st.just("failing"), stable_healthy=st.booleans()),
     st.builds(
@@ -53,7 +71,9 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
         Command,
         st.sampled_from(list(Verb)),
         st.just("ann"),
+        st.sampled_from(["", "because"]),
         full=st.booleans(),
+        override=st.sampled_from(["", "", "hotfix"]),
     ),
     st.builds(
         SplitOrdered,
@@ -63,9 +83,31 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     ),
 )
 PLANS = st.builds(
-    lambda after, undecided: replace(PLAN, after=after, on_undecided=undecided),
+    lambda after, undecided, bake, rollback, gates, window: replace(
+        PLAN,
+        after=after,
+        on_undecided=undecided,
+        bake=bake,
+        rollback=rollback,
+        gates=gates,
+        rollback_window=window,
+    ),
     st.sampled_from(After),
     st.sampled_from(OnUndecided),
+    st.sampled_from([None, Bake(3.0, 1.0)]),
+    st.sampled_from([Rollback(), Rollback(gradual=True, interval_s=2.0)]),
+    st.sampled_from(
+        [
+            (),
+            (Gate(GateType.CONFIRM_ROLLOUT, "http://a/"),),
+            (
+                Gate(GateType.PRE_ROLLOUT, "http://a/", on_timeout=OnTimeout.ROLLBACK),
+                Gate(GateType.CONFIRM_PROMOTION, "http://b/"),
+                Gate(GateType.ROLLBACK, "http://c/"),
+            ),
+        ]
+    ),
+    st.sampled_from([0, 2]),
 )
 
 
@@ -80,10 +122,10 @@ def offer(story: Story, event: Event) -> bool:
 
 
 def test_every_pair_has_a_rule() -> None:
-    """Phases times events, nothing missing; Baking is never entered."""
+    """Phases times events, nothing missing."""
     assert set(TABLE) == set(Kind)
     assert {len(rules) for rules in TABLE.values()} == {len(COLUMNS)}
-    assert set(COLUMNS) == set(Phase) - {Phase.BAKING}
+    assert set(COLUMNS) == set(Phase)
     for rules in TABLE.values():
         assert all(rule.__doc__ for rule in rules)
 
@@ -163,24 +205,71 @@ def test_no_weight_rises_after_a_failure_without_a_person(
         assert canary_live(story.state) <= before
 
 
-@given(events=st.lists(EVENTS, max_size=40))
+@given(plan=PLANS, events=st.lists(EVENTS, max_size=40))
 @settings(max_examples=200, deadline=None)
-def test_the_controller_raises_on_pass_only(events: list[Event]) -> None:
+def test_the_controller_raises_on_pass_only(plan: object, events: list[Event]) -> None:
     """
-    During a run a tick that raises the canary carries a pass.
+    During a run nothing but a pass or a person takes the canary above its grant.
 
-    The canary is the version that has the role then: after a swap it is the
-    other one.
+    A gate that opens and a thaw let a pass through that was there before. The
+    canary is the version that has the role then: after a swap it is the other.
     """
-    story = begun()
+    assert isinstance(plan, type(PLAN))
+    plan = replace(plan, on_undecided=OnUndecided.HOLD)
+    story = begun(plan)
     for event in events:
         before = story.state
-        if not offer(story, event) or not before.active:
+        if not offer(story, event) or not before.active or before.run is None:
             continue
         tried = before.canary
-        if story.state.split[tried] > before.split[tried]:
-            by_person = isinstance(event, Command)
-            assert by_person or (isinstance(event, Tick) and event.judgement == PASS)
+        if story.state.split[tried] <= before.split[tried]:
+            continue
+        restored = story.state.split[tried] <= before.run.granted
+        passed = isinstance(event, Tick) and event.judgement == PASS
+        baked = before.phase is Phase.BAKING
+        let_through = before.phase is Phase.WAITING and before.run.then > 0
+        by_person = isinstance(event, Command)
+        assert by_person or passed or restored or baked or let_through
+
+
+@given(plan=PLANS, events=st.lists(EVENTS, max_size=40))
+@settings(max_examples=200, deadline=None)
+def test_nothing_rises_while_frozen(plan: object, events: list[Event]) -> None:
+    """A freeze blocks raises, starts and promotions, unless a person overrides it."""
+    assert isinstance(plan, type(PLAN))
+    story = begun(plan)
+    for event in events:
+        before = story.state
+        if not offer(story, event) or not before.frozen:
+            continue
+        if isinstance(event, CalendarSeen):
+            continue
+        said = isinstance(event, Command | SplitOrdered) and event.override
+        thaws = isinstance(event, Command) and event.verb is Verb.UNFREEZE
+        if said or thaws:
+            continue
+        tried = before.canary
+        assert story.state.split[tried] <= before.split[tried]
+        assert before.active or not story.state.active
+
+
+@given(plan=PLANS, events=st.lists(EVENTS, max_size=40))
+@settings(max_examples=100, deadline=None)
+def test_a_gradual_rollback_never_goes_up(plan: object, events: list[Event]) -> None:
+    """From the first step down to 0 nothing gives the canary more, not even people."""
+    assert isinstance(plan, type(PLAN))
+    story = begun(replace(plan, rollback=Rollback(gradual=True, interval_s=2.0)))
+    story.order("promote", override="now")
+    story.tick(FAIL)
+    for event in events:
+        if story.state.phase is not Phase.ROLLING_BACK:
+            break
+        before = story.weight
+
+        offer(story, event)
+
+        if story.state.phase is Phase.ROLLING_BACK:
+            assert story.weight <= before
 
 
 @pytest.mark.parametrize("phase", sorted(ACTIVE_PHASES))

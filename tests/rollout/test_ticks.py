@@ -159,7 +159,7 @@ def test_clocks_count_judged_seconds_only() -> None:
         story.tick(canary_routed=0)
     assert story.run.step_s == 15.0
     assert story.state.reason is Reason.NO_TRAFFIC
-    assert story.state.message == "no requests reach canary: holding step 1"
+    assert story.state.message == "no requests reach version canary: holding step 1"
 
     story.tick()
     story.order("pause")
@@ -175,7 +175,7 @@ def test_no_traffic_is_not_success() -> None:
 
     story = begun()
     story.tick(PASS, stable_routed=0)
-    assert story.state.message == "no requests reach stable: holding step 1"
+    assert story.state.message == "no requests reach version stable: holding step 1"
 
 
 def test_without_a_judgement_the_reason_stays() -> None:
@@ -287,7 +287,7 @@ def test_fail_fast_without_a_healthy_stable_is_not_confirmed() -> None:
     """No weights change, so the shell clears the trip."""
     story = begun()
     outcome = story.send(replace(BROKEN, stable_healthy=False))
-    again = story.send(BROKEN)
+    again = story.send(replace(BROKEN, stable_healthy=False))
 
     assert story.state.phase is Phase.ROLLING_BACK
     assert outcome.actions == again.actions == ()

@@ -1,10 +1,12 @@
 """A rollout as a conversation: events in, one state that goes on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from proxy.model.judging import Judgement, JudgePlan
 from proxy.model.vocabulary import Phase, Reason, Verdict
 from proxy.rollout import (
+    Bake,
     Command,
     ConfigSeen,
     Event,
@@ -85,6 +87,10 @@ class Story:
         return self.state.phase, self.state.reason, self.weight
 
 
+End = Callable[[Story], object]
+"""Something that ends a story."""
+
+
 def begun(plan: RolloutPlan = PLAN) -> Story:
     """Return a story whose revision 2 has just been started at its first step."""
     story = Story(plan)
@@ -99,6 +105,13 @@ def begun(plan: RolloutPlan = PLAN) -> Story:
 def promoting() -> Story:
     """Return a story at 100 % that waits for stable to follow."""
     story = begun(replace(PLAN, after=type(PLAN.after)("return")))
+    story.order("promote", full=True)
+    return story
+
+
+def baking() -> Story:
+    """Return a story whose steps are done and that bakes at 99 %."""
+    story = begun(replace(PLAN, bake=Bake(30.0, 1.0)))
     story.order("promote", full=True)
     return story
 
@@ -155,6 +168,7 @@ STORIES = {
     Phase.PROGRESSING: begun,
     Phase.WAITING: waiting,
     Phase.PAUSED: paused,
+    Phase.BAKING: baking,
     Phase.PROMOTING: promoting,
     Phase.ROLLING_BACK: retreating,
 }

@@ -159,6 +159,8 @@ class StandInController(Controller):
         revision: str | None = None,
         full: bool = False,
         force: bool = False,
+        override_freeze: str = "",
+        owner: str = "",
         who: str = "",
     ) -> JsonObject:
         """Record a command."""
@@ -175,6 +177,8 @@ class StandInController(Controller):
                 "who": who,
             }
         )
+        if override_freeze or owner:
+            self.asked[-1] |= {"override_freeze": override_freeze, "owner": owner}
         return self.rollout_document
 
     async def set_split(
@@ -184,6 +188,7 @@ class StandInController(Controller):
         *,
         reason: str = "",
         force: bool = False,
+        override_freeze: str = "",
         who: str = "",
     ) -> JsonObject:
         """Record a split."""
@@ -191,6 +196,8 @@ class StandInController(Controller):
         self.asked.append(
             {"weights": dict(weights), "reason": reason, "force": force, "who": who}
         )
+        if override_freeze:
+            self.asked[-1]["override_freeze"] = override_freeze
         self.service_document["split"] = {"stable": 95, "canary": 5}
         return self.service_document
 

@@ -83,6 +83,10 @@ def tree() -> Tree:
         reason="Undecided",
         step=2,
         exposed_requests=4211,
+        phase_age_s=12.5,
+        step_age_s=10.0,
+        run_age_s=70.0,
+        frozen=True,
         ended={("RolledBack", "SloViolated"): 2},
         slos=(SloFigures("latency-p99-ratio", 1.04, 1.1, 0),),
     )
