@@ -117,6 +117,8 @@ def _whole(exchange: "Exchange", response: Response, data: bytes) -> None:
     version.state.inflight -= 1
     if upstream.usable:
         pool.give_back(upstream, worker.now_s)
+    else:
+        upstream.close()  # it ended, or its address is the endpoint's no more
     worker.active.discard(exchange)
     down.next_request()
 

@@ -7,10 +7,12 @@ protocol (bytes behind an answer could be taken for the next one's).
 """
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, Protocol
 
+from proxy.dataplane.names import Names
 from proxy.dataplane.upstream import Upstream
 from proxy.model.vocabulary import Flag
 from proxy.routing.table import Endpoint
@@ -56,6 +58,7 @@ class Pool:
     """
 
     __slots__ = (
+        "_addresses",
         "_buffer",
         "_clock",
         "_start",
@@ -70,6 +73,7 @@ class Pool:
         "failures",
         "idle",
         "idle_s_max",
+        "name",
         "on_trial",
         "out_until_s",
         "outs",
@@ -83,8 +87,13 @@ class Pool:
         buffer: memoryview,
         start: Starter,
         clock: Callable[[], float],
+        names: Names | None = None,
     ) -> None:
         self.endpoint = endpoint
+        self.name = None
+        if names is not None and endpoint.host:
+            self.name = names.name(endpoint.host, endpoint.port)
+            self._addresses = names.addresses
         self.authority = endpoint.authority
         self.active = 0
         self.idle: list[Upstream] = []
@@ -168,13 +177,46 @@ class Pool:
             _, upstream = await loop.create_unix_connection(
                 lambda: Upstream(self, self._buffer), self.endpoint.unix
             )
+        elif self.name is None:
+            upstream = await self._open_at(self.endpoint.host)
         else:
-            _, upstream = await loop.create_connection(
-                lambda: Upstream(self, self._buffer),
-                self.endpoint.host,
-                self.endpoint.port,
-            )
+            upstream = await self._open_one_of(await self._addresses(self.name))
         return upstream
+
+    async def _open_one_of(self, addresses: list[str]) -> Upstream:
+        """Try addresses one after another, each for its share of the time."""
+        share_s = None
+        if self.connect_s_max is not None:
+            share_s = self.connect_s_max / len(addresses)
+        for address in addresses[:-1]:
+            with contextlib.suppress(OSError):  # TimeoutError is one: on to the next
+                async with asyncio.timeout(share_s):
+                    return await self._open_at(address)
+        return await self._open_at(addresses[-1])
+
+    async def _open_at(self, host: str) -> Upstream:
+        _, upstream = await asyncio.get_running_loop().create_connection(
+            lambda: Upstream(self, self._buffer), host, self.endpoint.port
+        )
+        return upstream
+
+    def leave(self, upstreams: Iterable[Upstream]) -> None:
+        """
+        End connections to addresses that the endpoint's name no longer has.
+
+        Who is asked right now (``upstreams``) may finish, and is not used again.
+        """
+        assert self.name is not None
+        addresses = self.name.addresses
+        idle, self.idle[:] = list(self.idle), []
+        for upstream in idle:
+            if upstream.address in addresses:
+                self.idle.append(upstream)
+            else:
+                upstream.close()
+        for upstream in upstreams:
+            if upstream.address not in addresses:
+                upstream.usable = False
 
     def close_idle(self) -> None:
         """Close what is idle now."""

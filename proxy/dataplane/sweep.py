@@ -104,6 +104,7 @@ class Sweep:
         self._publish_ages(now_s)
         for service in worker.table.services.values():
             _look_back(service, worker.words)
+        worker.names.refresh()
         worker.publish_generation()
 
     def _gauges(self) -> None:

@@ -74,6 +74,13 @@ class Upstream(asyncio.BufferedProtocol):
         transport.set_write_buffer_limits(WRITE_HIGH_BYTES, WRITE_LOW_BYTES)
         self.usable = True
 
+    @property
+    def address(self) -> str:
+        """The peer's address; empty for a Unix socket or where nobody is."""
+        transport = self.transport
+        peer = None if transport is None else transport.get_extra_info("peername")
+        return str(peer[0]) if isinstance(peer, tuple) else ""
+
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's
         """Lend the worker's one read buffer for one read."""
         return self._buffer

@@ -22,6 +22,7 @@ from proxy.dataplane.bound import BoundTable, Live
 from proxy.dataplane.downstream import Downstream
 from proxy.dataplane.health import Health
 from proxy.dataplane.listeners import Listeners, close_all, serve
+from proxy.dataplane.names import Name, Names, resolve
 from proxy.dataplane.outbox import Outbox
 from proxy.dataplane.pool import Pool
 from proxy.dataplane.sweep import Sweep
@@ -85,6 +86,7 @@ class Worker:
         self.mirrors: set[MirrorLeg] = set()
         self.wheel = Wheel(self.now_s)
         self.access_log: AccessLog | None = None
+        self.names = Names(resolve, self.start_task, monotonic, self._resolved)
         self.live = Live(self._new_pool)
         self.table: BoundTable
         self.metrics_address: str = launch["metrics_address"]
@@ -242,8 +244,19 @@ class Worker:
 
     def _new_pool(self, endpoint: Endpoint) -> Pool:
         return Pool(
-            endpoint, buffer=self.buffer, start=self.start_task, clock=monotonic
+            endpoint,
+            buffer=self.buffer,
+            start=self.start_task,
+            clock=monotonic,
+            names=self.names,
         )
+
+    def _resolved(self, name: Name) -> None:
+        """Leave the addresses that an endpoint's name does not have any more."""
+        for pool in self.live.pools:
+            if pool.name is name:
+                asked = [one.upstream for one in self.active if one.pool is pool]
+                pool.leave(upstream for upstream in asked if upstream is not None)
 
     def revision_seen(self, exchange: "Exchange", value: bytes) -> None:
         """Tell control that a version answers with another revision."""
