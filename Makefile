@@ -9,13 +9,14 @@ PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+FUZZ_S ?= 60
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 INSTALL := $(PIP) --require-hashes -r
 
 # Programs of Debian that tests and benchmarks run for real: command=package.
-TEST_PROGRAMS := nginx=nginx-light setpriv=util-linux valgrind=valgrind
+TEST_PROGRAMS := nginx=nginx-light node=nodejs setpriv=util-linux valgrind=valgrind
 BENCH_PROGRAMS := nginx=nginx-light wrk=wrk taskset=util-linux haproxy=haproxy
 LOCKER := uv==0.13.9
 LOCK_OPTIONS := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
@@ -70,6 +71,13 @@ test: $(VENV)/.ready-dev ## every test, the branches of the pure packages, the h
 	$(BIN)/python benchmarks/guard.py
 	@tail -n 1 $(VENV)/pytest.log
 
+.PHONY: fuzz
+fuzz: $(VENV)/.ready-dev ## parsers by coverage, then real origins by hostile talks; FUZZ_S=60
+	@$(call needs,$(TEST_PROGRAMS))
+	for target in heads chunks answers; do $(BIN)/python tests/fuzz/guided.py $$target $(FUZZ_S); done
+	PATH="$$PATH:/usr/sbin:/sbin" FUZZ_EXAMPLES=$$(($(FUZZ_S) * 50)) \
+	  $(BIN)/python -m pytest -q --timeout 0 tests/fuzz/test_origins.py
+
 .PHONY: bench
 bench: $(VENV)/.ready-dev ## the benchmarks, see benchmarks/README.md
 	@$(call needs,$(BENCH_PROGRAMS))
@@ -85,7 +93,7 @@ lock: $(VENV)/.ready ## resolve the dependencies anew and write the lock files
 
 .PHONY: clean
 clean: ## remove the environment and everything that was made
-	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .headgate
+	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .headgate .fuzz
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find proxy tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 

@@ -175,7 +175,12 @@ def flagged(flag: Flag) -> int:
 
 def start() -> DataPlane:
     """Start a worker without services and wait until it accepts."""
-    plane = DataPlane(table.table([]))
+    return started(table.table([]))
+
+
+def started(document: dict[str, Any]) -> DataPlane:
+    """Start a worker with a table and wait until it accepts."""
+    plane = DataPlane(document)
     plane.start()
     asyncio.run(plane.ready())
     return plane
