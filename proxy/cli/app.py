@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from proxy.cli.entry import DEFAULT_CONFIG
+
 if TYPE_CHECKING:
     from proxy.cli.client import AdminClient
 
 DEFAULT_ADMIN = "http://127.0.0.1:9901"
-DEFAULT_CONFIG = "config/headgate.yaml"
 DEFAULT_HEALTH = "http://127.0.0.1:9902/readyz"
 DEFAULT_WAIT = "30m"
 

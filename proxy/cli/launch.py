@@ -19,7 +19,9 @@ from proxy.telemetry import channel
 SUPERVISOR = "proxy.supervisor"
 
 
-def launch(path: Path, *, log_format: str, log_level: str) -> NoReturn:
+def launch(
+    path: Path, *, log_format: str = "text", log_level: str = "info"
+) -> NoReturn:
     """
     Validate the file at ``path`` and become the supervisor.
 

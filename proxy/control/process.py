@@ -152,13 +152,13 @@ class Process:
         configuration.begin(_document(self._launch.settings_fd))
         self._slab.set_header_word(layout.H_CONTROL_READY, 1)
         self._follow_signals(configuration, governor)
-        # What was built so far lives as long as the process.
-        gc.collect()
-        gc.freeze()
         tell = (gates.look, lambda: self._tell(controller))
         loop = Loop(governor, figures, configuration, tell)
         tasks = Tasks()
         async with serve(controller, self._launch):
+            # What was built so far lives as long as the process.
+            gc.collect()
+            gc.freeze()
             tasks.start(loop.run(), name="control loop")
             log("info", "ready", generation=governor.generation)
             await self._ended.wait()

@@ -11,8 +11,6 @@ import hmac
 import json
 from typing import Any
 
-import aiohttp
-
 from proxy.control.client import Reply, read_body
 from proxy.settings.loading import read_secret
 
@@ -47,6 +45,8 @@ async def post(
         OSError: no connection, no answer in time, or no HTTP.
         SettingsError: the secret cannot be read.
     """
+    import aiohttp  # noqa: PLC0415 - as in `client`
+
     body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
     fields = {"Content-Type": "application/json", "User-Agent": "headgate"}
     if secret_file is not None:

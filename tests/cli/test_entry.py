@@ -4,11 +4,14 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
 from proxy import __version__
+from proxy.cli import configuration
+from proxy.cli import launch as launching
 from proxy.cli.entry import run
 from tests.support.admin_api import admin_api
 from tests.support.free_port import free_port
@@ -53,6 +56,68 @@ def test_usage_errors_are_one_line_and_exit_2(
     assert shown.err.count("\n") == 1
     assert shown.err.startswith("headgate: ")
     assert message.lower() in shown.err.lower()
+
+
+async def imported_by(code: str) -> set[str]:
+    """Return the modules that an interpreter has after some code."""
+    listing = "import sys; print(*sys.modules, file=sys.stderr)"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        f"{code}\n{listing}",
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment(),
+        cwd=ROOT,
+    )
+    _, errors = await process.communicate()
+    return set(errors.decode().split())
+
+
+async def test_checking_a_file_waits_for_nothing_else() -> None:
+    """`check FILE` is done before typer, rich or aiohttp would be imported."""
+    code = "from proxy.cli.entry import run; run(['check', 'config/headgate.yaml'])"
+    loaded = await imported_by(code)
+
+    assert "proxy.settings" in loaded
+    assert not loaded & {"typer", "rich", "aiohttp", "uvloop"}
+
+
+async def test_traffic_does_not_wait_for_the_admin_api() -> None:
+    """What answers people is imported by control once traffic is served."""
+    loaded = await imported_by("import proxy.admin.__main__")
+
+    assert "proxy.control.process" in loaded
+    assert "aiohttp" not in loaded
+
+
+@pytest.mark.parametrize("options", [[], ["--log-level", "info"]])
+def test_starting_means_the_same_with_and_without_options(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`run FILE` is not read by typer; the defaults are the ones it shows."""
+    started: list[tuple[Path, str, str]] = []
+
+    def launch(path: Path, *, log_format: str, log_level: str) -> None:
+        started.append((path, log_format, log_level))
+
+    defaults = launching.launch.__kwdefaults__
+    monkeypatch.setattr(launch, "__kwdefaults__", defaults)
+    monkeypatch.setattr(launching, "launch", launch)
+    monkeypatch.setattr(configuration, "check", lambda _path: 0)
+
+    run(["run", str(tmp_path), *options])
+
+    assert started == [(tmp_path, "text", "info")]
+
+
+async def test_the_file_comes_from_the_environment() -> None:
+    """`HEADGATE_CONFIG` is the file where none is named, and loses to one."""
+    named = await headgate("check", HEADGATE_CONFIG="/nowhere/a.yaml")
+    beaten = await headgate("check", "/nowhere/b.yaml", HEADGATE_CONFIG="/a.yaml")
+
+    assert "/nowhere/a.yaml" in named.err
+    assert "/nowhere/b.yaml" in beaten.err
 
 
 def test_no_command_shows_the_help_and_exits_2(
