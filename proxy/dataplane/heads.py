@@ -7,7 +7,7 @@ so that they can be appended to the lines that were received.
 
 import ipaddress
 import random
-from email.utils import formatdate
+from time import gmtime
 from typing import TYPE_CHECKING, Final, Protocol
 from zlib import crc32
 
@@ -16,6 +16,10 @@ from proxy.routing.table import UnitSource
 
 if TYPE_CHECKING:
     from proxy.dataplane.downstream import Downstream
+
+DAYS: Final = b"Mon Tue Wed Thu Fri Sat Sun".split()
+MONTHS: Final = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+"""As HTTP dates have them; `email.utils` would take 0.6 MiB of every worker."""
 
 FORWARDED_BYTES_MAX: Final = 2048
 """A longer X-Forwarded-For of a trusted peer is cut off at its old end."""
@@ -177,4 +181,13 @@ def is_secure(request: Request) -> bool:
 
 def http_date(now_s: float) -> bytes:
     """Return an IMF-fixdate (RFC 9110 section 5.6.7)."""
-    return formatdate(now_s, usegmt=True).encode()
+    at = gmtime(now_s)
+    return b"%b, %02d %b %04d %02d:%02d:%02d GMT" % (
+        DAYS[at.tm_wday],
+        at.tm_mday,
+        MONTHS[at.tm_mon - 1],
+        at.tm_year,
+        at.tm_hour,
+        at.tm_min,
+        at.tm_sec,
+    )

@@ -5,7 +5,7 @@ The pure rules are in ``routing.decide``; here they meet this worker's slab: the
 epoch and row in force, the fail-fast trip, and the table of units seen lately.
 """
 
-import secrets
+import os
 from typing import TYPE_CHECKING, Final
 
 from proxy.dataplane import heads
@@ -63,7 +63,7 @@ def _unit(
         address = heads.client_address(request, address)
     unit = unit_of(service.service, request, address)
     if not unit and service.issue is not None:
-        unit = secrets.token_hex(16).encode()
+        unit = os.urandom(16).hex().encode()
         exchange.cookie = heads.cookie_line(
             service.issue, unit, secure=down.trusted and heads.is_secure(request)
         )

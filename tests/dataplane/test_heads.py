@@ -2,6 +2,7 @@
 
 import random
 import re
+from email.utils import formatdate
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,3 +111,9 @@ def test_an_issued_cookie_is_secure_behind_tls() -> None:
         b"Set-Cookie: id=abc; Max-Age=60; Path=/; HttpOnly; SameSite=Lax; Secure"
     )
     assert not heads.is_secure(plain)
+
+
+@given(st.integers(min_value=0, max_value=253_402_300_799))
+def test_dates_are_those_of_the_standard_library(now_s: int) -> None:
+    """RFC 9110 section 5.6.7, to the year 9999, as `email.utils` writes them."""
+    assert heads.http_date(now_s).decode() == formatdate(now_s, usegmt=True)
