@@ -22,17 +22,19 @@ from proxy.control.judging import MIRROR_FAILED, MIRRORED, Judging, Trip
 from proxy.control.keeping import Keeper, Publish
 from proxy.control.steward import Steward, memory_of
 from proxy.control.store import Saved, Store
-from proxy.control.tables import Roles, table_document, wish_of
+from proxy.control.tables import BUCKETS_A_PERCENT, Roles, table_document, wish_of
 from proxy.control.tasks import describe
 from proxy.control.weights import WeightWriter, cells_of, shares
 from proxy.errors import NotFoundError, StoreError
 from proxy.rollout.events import (
+    CONTROLLER,
     CalendarSeen,
     ConfigSeen,
     Event,
     GateAnswered,
     RevisionSeen,
     SetWeights,
+    SplitOrdered,
     Tick,
     Tripped,
 )
@@ -143,6 +145,7 @@ class Governor:
                 saved = self._documents.get(name)
                 steward = self.stewards[name] = Steward(name, service, saved)
                 steward.found(*self._epoch_of(steward))
+                self._trust_lower(steward, now_s)
             else:
                 steward.configure(service)
             steward.config_hash = self.config_hash
@@ -160,6 +163,26 @@ class Governor:
                 steward.plan = None
                 with self._guarded(name, "removal"):
                     steward.offer(ConfigSeen(steward.weights), now_s)
+
+    def _trust_lower(self, steward: Steward, now_s: float) -> None:
+        """
+        Keep a weight that was lowered while nothing could be saved.
+
+        The store then knows an older state than the slab, and a rollback would be
+        undone by a restart.
+        """
+        canary = steward.canary
+        if canary not in steward.wish.versions:
+            return
+        live = shares(self.slab.weights(self.allocation.slot(steward.wish)))
+        percent = live.get(steward.wish.versions.index(canary), 0) / BUCKETS_A_PERCENT
+        if steward.was_left(*self._epoch_of(steward)) and (
+            percent < steward.state.canary_weight
+        ):
+            words = "it had been lowered while nothing could be saved"
+            with self._guarded(steward.name, "lowered weight"):
+                order = SplitOrdered({canary: percent}, CONTROLLER, words)
+                steward.offer(order, now_s)
 
     def _drop_removed(self, settings: Settings) -> None:
         for name in [name for name in self.stewards if name not in settings.services]:

@@ -207,6 +207,11 @@ class Steward:
         if self.memory.stale == (slab_started_s, epoch):
             self.reflip = True
 
+    def was_left(self, slab_started_s: int, epoch: int) -> bool:
+        """Tell whether this slab has gone on from the epoch that was last left."""
+        stale = self.memory.stale
+        return stale is not None and stale[0] == slab_started_s and epoch > stale[1]
+
     def note_salt(self) -> None:
         """Follow the canary's revision; only while no unit is there by weight."""
         self.new = False

@@ -1,5 +1,6 @@
 """A governor with a real slab and a real store, and workers that only count."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,7 @@ class ControlRoom:
         self.governor.tick(dt_s)
 
 
+@cache
 def load(text: str) -> settings.Loaded:
     """Return the settings that a file with ``text`` holds."""
     return settings.loads(text.encode(), "headgate.yaml", {})
