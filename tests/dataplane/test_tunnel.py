@@ -1,12 +1,20 @@
 """Upgraded connections: bytes both ways, as they come, until one side ends."""
 
 import asyncio
+import gc
+import os
+from collections.abc import Callable
+from contextlib import AsyncExitStack, closing
+from contextvars import Context
 
 import websockets
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
+from proxy.dataplane.worker import Worker
 from proxy.telemetry import layout
+from tests.support import table
+from tests.support.data_plane import DataPlane
 from tests.support.eventually import eventually
 from tests.support.scripted_origin import Call, ScriptedOrigin
 from tests.support.stage import Stage
@@ -159,3 +167,66 @@ async def test_websockets_end_to_end(stage: Stage) -> None:
 
     assert (text, len(data), after) == ("hello", 100_000, "still here")
     assert client.close_code == websockets.CloseCode.NORMAL_CLOSURE
+
+
+class CountingLoop(asyncio.SelectorEventLoop):
+    """An event loop that counts the timers it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timers = 0
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: object,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Set a timer."""
+        self.timers += 1
+        return super().call_at(when, callback, *args, context=context)
+
+
+async def timers_of(tunnels: int, loop: CountingLoop) -> int:
+    """Return how many timers a second a worker with so many idle tunnels sets."""
+    async with ScriptedOrigin(echo) as origin:
+        service = table.service([table.version("stable", [origin.port], cell=0)])
+        plane = DataPlane(table.table([service]))
+        plan = plane.plan(
+            listeners=[[os.dup(plane._listener.fileno())]],
+            channel_fd=os.dup(plane._channels[1].fileno()),
+        )
+        worker = Worker(plan, loop)
+        running = loop.create_task(worker.run())
+        await eventually(lambda: bool(plane.control.region_word(0, layout.R_READY)))
+        os.close(plan["table_fd"])
+        async with AsyncExitStack() as stack:
+            for _ in range(tunnels):
+                wire = await stack.enter_async_context(dial(plane.port))
+                assert (await wire.ask(get("/", *UPGRADE))).status == 101
+            before = loop.timers
+            await asyncio.sleep(1.0)
+            counted = loop.timers - before
+            assert len(worker.active) == tunnels
+        plane.channel.send({"type": "stop_accepting"})
+        await running
+        loop.remove_reader(plan["alive_fd"])
+        loop.remove_reader(plan["channel_fd"])
+        worker._channel.close()
+        plane.close()
+    return counted
+
+
+def test_idle_tunnels_cost_no_timer_each() -> None:
+    """An hour of `timeouts.tunnel` for each of them, and one sweep for all."""
+    thresholds = gc.get_threshold()
+    counted = []
+    for tunnels in (0, 60):
+        with closing(CountingLoop()) as loop:
+            counted.append(loop.run_until_complete(timers_of(tunnels, loop)))
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
+
+    assert counted[1] <= counted[0] + 5
+    assert counted[1] < 30

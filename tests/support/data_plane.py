@@ -14,6 +14,7 @@ from proxy.telemetry import channel, layout, slab
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 20.0
+INHERITED = ("slab_fd", "channel_fd", "alive_fd", "table_fd")
 
 
 class DataPlane:
@@ -44,18 +45,29 @@ class DataPlane:
 
     def start(self, **launch: Any) -> None:  # noqa: ANN401 - JSON
         """Start the worker with the present table."""
-        table_fd = channel.sealed_document("table", self.document)
-        inherited = {
-            "slab_fd": self.slab_fd,
-            "channel_fd": self._channels[1].fileno(),
-            "alive_fd": self._alive[0],
-            "table_fd": table_fd,
-        }
-        plan = {
+        plan = self.plan(**launch)
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "proxy.dataplane", json.dumps(plan)],
+            pass_fds=[
+                *(plan[name] for name in INHERITED),
+                self._listener.fileno(),
+                self._health.fileno(),
+            ],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=self.stdout,
+        )
+        os.close(plan["table_fd"])
+
+    def plan(self, **launch: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+        """Return what a worker is told; whoever starts it closes ``table_fd``."""
+        return {
             "role": "worker",
             "index": 0,
             "workers": 1,
-            **inherited,
+            "slab_fd": self.slab_fd,
+            "channel_fd": self._channels[1].fileno(),
+            "alive_fd": self._alive[0],
+            "table_fd": channel.sealed_document("table", self.document),
             "listeners": [[self._listener.fileno()]],
             "shared_listeners": [],
             "health_fds": [self._health.fileno()],
@@ -67,17 +79,6 @@ class DataPlane:
             "drain": {"delay": 0.0, "timeout": 30.0},
             **launch,
         }
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "proxy.dataplane", json.dumps(plan)],
-            pass_fds=[
-                *inherited.values(),
-                self._listener.fileno(),
-                self._health.fileno(),
-            ],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=self.stdout,
-        )
-        os.close(table_fd)
 
     async def ready(self) -> None:
         """Wait until the worker accepts."""
