@@ -4,7 +4,7 @@ import pytest
 
 from proxy.errors import SettingsError
 from proxy.settings import loads
-from proxy.settings.checks import CELLS_MAX, SEEN_MAX, VERSIONS_MAX
+from proxy.settings.checks import CELLS_MAX, CHECKED_MAX, SEEN_MAX, VERSIONS_MAX
 from proxy.settings.schema import SERVICES_MAX, WORKERS_MAX
 from proxy.settings.service import EVENTS_MAX, ROUTES_MAX, likely_roles
 from proxy.telemetry import layout
@@ -37,6 +37,7 @@ def test_the_bounds_are_those_of_the_slab() -> None:
     assert layout.SERVICES_MAX == SERVICES_MAX
     assert layout.CELLS_MAX // 2 == CELLS_MAX
     assert layout.SEEN_MAX == SEEN_MAX
+    assert layout.CHECKED_MAX == CHECKED_MAX
     assert layout.EVENTS_MAX // 2 == EVENTS_MAX
 
 
@@ -456,6 +457,23 @@ def test_fifteen_versions_are_accepted_and_sixteen_are_not() -> None:
     assert problems(text(15)) == []
     assert problems(text(16)) == [
         "services.web.versions: has 16 versions, expected at most 15"
+    ]
+
+
+def test_endpoints_that_are_checked_fit_into_a_word() -> None:
+    """48 with a `health_check`, one more without."""
+
+    def text(count: int, check: str) -> str:
+        endpoints = ", ".join(f"http://a{n}" for n in range(count))
+        version = f"      only: {{endpoints: [{endpoints}]}}\n"
+        return f"services:\n  web:\n    versions:\n{version}{check}"
+
+    check = "    health_check: {path: /}\n"
+    assert problems(text(48, check)) == []
+    assert problems(text(49, "")) == []
+    assert problems(text(49, check)) == [
+        "services.web.versions.only.endpoints: has 49 endpoints, `health_check` covers"
+        " 48"
     ]
 
 
