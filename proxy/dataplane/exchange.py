@@ -200,6 +200,8 @@ class Exchange:
             if upstream is not None and not upstream.usable:
                 upstream = pool.take()
         else:
+            # It cannot be tried again: nobody gains by giving up early.
+            self.answer_s = self.service.timeouts.first_byte or NEVER
             upstream = pool.take_fresh(self.worker.now_s - FRESH_S_MAX)
         if upstream is not None:
             self._send(upstream, pool)
@@ -289,10 +291,7 @@ class Exchange:
             return
         deadline_s = expiry.first_byte_s(self)
         self.sent_s = now_s
-        attempt_s = self.service.timeouts.attempt
-        if attempt_s is not None and now_s + attempt_s < deadline_s:
-            deadline_s = now_s + attempt_s
-        self.deadline_s = deadline_s
+        self.deadline_s = min(deadline_s, now_s + self.answer_s)
 
     def touch(self) -> None:
         """Bytes moved: put the idle deadline off."""

@@ -191,8 +191,8 @@ class TimeoutsSettings(Model):
     """A new connection to an endpoint."""
 
     attempt: DurationOrOff = 5.0
-    """The first byte of an answer, of an attempt that may be tried again. ``off``:
-    only ``first_byte`` limits it."""
+    """The first byte of an answer, of an attempt that may be tried again: of an
+    idempotent method. ``off``: only ``first_byte`` limits it."""
 
     first_byte: DurationOrOff = 15.0
     """The first byte of an answer, all attempts together. ``off``: no limit."""
@@ -257,7 +257,7 @@ class RetriesSettings(Model):
     status."""
 
     budget: Fraction = 0.2
-    """Share of the requests in flight that may be further attempts."""
+    """Share of the requests that may be further attempts, beside ten a second."""
 
     shield: bool = True
     """Whether a failed attempt at the canary is sent once to stable, so that users

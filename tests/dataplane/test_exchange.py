@@ -365,6 +365,25 @@ async def test_no_first_byte_in_time_is_504(stage: Stage, limit: str) -> None:
     await service.counts("stable", {flagged(Flag.UT): 1})
 
 
+async def test_what_cannot_be_tried_again_has_all_the_time(stage: Stage) -> None:
+    """`attempt` is for attempts that may be followed by another; a POST may not."""
+
+    async def slow(call: Call) -> None:
+        await asyncio.sleep(0.6)
+        await call.reply()
+
+    async with ScriptedOrigin(slow) as origin:
+        await stage.serve(
+            {"stable": [origin]},
+            timeouts={"attempt": 0.2, "first_byte": 10.0},
+            retries=ONCE,
+        )
+        posted = await fetch(stage.port, post(b"order"))
+        got = await fetch(stage.port, get())
+
+    assert (posted.status, got.status) == (200, 504)
+
+
 async def test_a_connection_that_is_never_accepted_is_503(stage: Stage) -> None:
     """`timeouts.connect`: UCT, with a listener whose queue is full."""
     listener, waiting = _full_listener()

@@ -73,7 +73,7 @@ async def canary_at(
     """Serve both, everything goes to the canary."""
     service = await stage.serve(
         {"stable": [stable], "canary": [canary]},
-        timeouts={"attempt": attempt_s},
+        timeouts={"attempt": attempt_s, "first_byte": 2 * attempt_s},
         fail_fast=None,
         retries=retries,
         tables=tables,
