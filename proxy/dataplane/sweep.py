@@ -106,6 +106,7 @@ class Sweep:
             _look_back(service, worker.words)
         worker.names.refresh()
         worker.publish_generation()
+        worker.garbage.look(now_s, worker.connections)
 
     def _gauges(self) -> None:
         """Publish what is open and in flight."""

@@ -7,7 +7,6 @@ listeners to adopt and release, and the drain.
 """
 
 import asyncio
-import gc
 import os
 import random
 import resource
@@ -20,6 +19,7 @@ from proxy.dataplane import bulk, crowding, endpoints, heads, retry
 from proxy.dataplane.access_log import AccessLog, without_waiting
 from proxy.dataplane.bound import BoundTable, Live
 from proxy.dataplane.downstream import Downstream
+from proxy.dataplane.garbage import Garbage
 from proxy.dataplane.health import Health
 from proxy.dataplane.listeners import Listeners, close_all, serve
 from proxy.dataplane.names import Name, Names, resolve
@@ -50,9 +50,6 @@ DRAIN_POLL_S: Final = 0.05
 DRAIN_GRACE_S: Final = 1.0
 """So long after the last accept nobody is hung up on, or for half of the time to
 drain: a client that keeps asking learns from its next answer that it is the last."""
-GC_THRESHOLDS: Final = (100_000, 50, 100)
-"""Rare collections: connections break their own cycles, and a full collection
-at 9 000 connections takes 28 to 55 ms."""
 
 
 class Worker:
@@ -75,6 +72,7 @@ class Worker:
         self.keepalive_s = DEFAULT_KEEPALIVE_S
         self.connections = 0
         self.outbox = Outbox(loop.call_soon)
+        self.garbage = Garbage()
         self.connections_max = 0
         self.head_bytes_max = 0
         self.inflight_max = 0
@@ -122,9 +120,7 @@ class Worker:
         self._sweep.run()
         await self._listeners.open()
         health = await serve(self.loop, launch["health_fds"], lambda: Health(self))
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
+        self.garbage.begin()
         self.words[layout.R_READY] = 1
         self._tell({"type": "ready"})
         await self._finished
