@@ -20,7 +20,7 @@ from proxy.dataplane.exchange import Exchange
 from proxy.dataplane.upstream import Upstream
 from proxy.dataplane.worker import Worker
 from proxy.model.vocabulary import UNIT_BUCKETS
-from proxy.telemetry import channel, slab
+from proxy.telemetry import channel, pairs, slab
 
 CANARY_BUCKETS: Final = UNIT_BUCKETS // 5
 
@@ -72,6 +72,7 @@ class Replay:
         mirror: bool = False,
     ) -> None:
         self._slab_fd = slab.create(1)
+        self._pairs_fd = pairs.create(1)
         control = slab.ControlSlab(self._slab_fd)
         control.write_weights(0, [(CANARY, CANARY_BUCKETS), (STABLE, UNIT_BUCKETS)])
         self._ours, theirs = channel.pair()
@@ -134,11 +135,13 @@ class Replay:
         self._ours.close()
         self.worker._channel.close()  # noqa: SLF001 - as at its end
         os.close(self._slab_fd)
+        os.close(self._pairs_fd)
 
     def _launch(self, channel_fd: int) -> dict[str, Any]:
         return {
             "index": 0,
             "slab_fd": self._slab_fd,
+            "pairs_fd": self._pairs_fd,
             "channel_fd": channel_fd,
             "listeners": [[]],
             "shared_listeners": [],

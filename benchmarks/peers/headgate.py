@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from peers.base import CANARY_PERCENT, PROXY_CORE, UNIT_FIELD, Site, pinned, wait
 from proxy.model.vocabulary import UNIT_BUCKETS
-from proxy.telemetry import channel, layout, slab
+from proxy.telemetry import channel, layout, pairs, slab
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 BACKLOG: Final = 1024
@@ -59,6 +59,8 @@ class Headgate:
         with contextlib.ExitStack() as stack:
             slab_fd = slab.create(1)
             stack.callback(os.close, slab_fd)
+            pairs_fd = pairs.create(1)
+            stack.callback(os.close, pairs_fd)
             control = slab.ControlSlab(slab_fd)
             control.set_header_word(layout.H_CONTROL_READY, 1)
             share = CANARY_PERCENT * UNIT_BUCKETS // 100
@@ -77,6 +79,7 @@ class Headgate:
                 "index": 0,
                 "workers": 1,
                 "slab_fd": slab_fd,
+                "pairs_fd": pairs_fd,
                 "channel_fd": theirs.fileno(),
                 "table_fd": table_fd,
                 "listeners": [[listener.fileno()]],
@@ -89,7 +92,7 @@ class Headgate:
                 "restarted": False,
                 "drain": {"delay": 0.0, "timeout": 30.0},
             }
-            kept = [slab_fd, theirs.fileno(), table_fd]
+            kept = [slab_fd, pairs_fd, theirs.fileno(), table_fd]
             kept += [listener.fileno(), health.fileno()]
             yield stack.enter_context(self._worker(launch, kept)).pid
 

@@ -71,6 +71,7 @@ def make_app(controller: Controller, guard: Guard) -> web.Application:
             web.get("/api/v1/services/{service}", api.service),
             web.put("/api/v1/services/{service}/split", api.split),
             web.post("/api/v1/services/{service}/events", api.events),
+            web.get("/api/v1/services/{service}/parallel", api.parallel),
             web.get("/api/v1/rollouts", api.rollouts),
             web.get("/api/v1/rollouts/{service}", api.rollout),
             web.get("/api/v1/rollouts/{service}/history", api.history),
@@ -126,6 +127,9 @@ class _Api:
             request.match_info["service"], version=version, event=event, count=count
         )
         return _json(pushed)
+
+    async def parallel(self, request: web.Request) -> web.Response:
+        return _json(self._controller.parallel(request.match_info["service"]))
 
     async def rollouts(self, _request: web.Request) -> web.Response:
         return _json(self._controller.rollouts())

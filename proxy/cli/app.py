@@ -37,6 +37,15 @@ class Output(StrEnum):
     JSON = "json"
 
 
+class DiffOutput(StrEnum):
+    """How a parallel run is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    JUNIT = "junit"
+    MARKDOWN = "markdown"
+
+
 class LogFormat(StrEnum):
     """How a log line is written."""
 
@@ -359,6 +368,20 @@ def explain(
     from proxy.cli.explain import explain as show_decision
 
     return show_decision(_client(admin), service, decision, output.value)
+
+
+@app.command()
+def diff(
+    service: Service,
+    output: Annotated[
+        DiffOutput, typer.Option("--output", "-o", help="How it is written.")
+    ] = DiffOutput.TABLE,
+    admin: Admin = DEFAULT_ADMIN,
+) -> int:
+    """Show what a parallel run found (exit 1: diverging)."""
+    from proxy.cli.diff import diff as show_differences
+
+    return show_differences(_client(admin), service, output.value)
 
 
 @app.command()

@@ -233,6 +233,36 @@ class Controller:
         total = steward.push(version, event, count)
         return {"service": name, "version": version, "event": event, "count": total}
 
+    def parallel(self, name: str) -> JsonObject:
+        """
+        Return the report of a service's parallel run.
+
+        ``{"service", "run", "stable", "candidate", "revisions", "verdict",
+        "message", "pairs", "triples", "mismatch_rate": {...}, "latency_ratio":
+        {...}, "legs": {...}, "endpoints": [{"endpoint", "pairs", "mismatched",
+        "fields": [{"path", "kind", "candidate_only", "noise_only", "e_value",
+        "verdict", "examples", ...}], "unsampled_fields": [...]}], "mirror":
+        {"offered", "compared", "skipped": {reason: n}, "pending", ...}}``
+
+        Raises:
+            NotFoundError: no such service, or it compares nothing.
+            StoreError: what was compared cannot be read.
+        """
+        steward = self._governor.steward(name)
+        mirror, parallel = steward.settings.mirror, self._governor.parallel
+        if parallel is None or mirror is None or mirror.compare is None:
+            raise NotFoundError(f"service {name} compares nothing: no mirror.compare")
+        return parallel.report(
+            name,
+            steward.settings,
+            steward.roles.run,
+            versions=(steward.stable or "", mirror.to),
+            revisions=steward.state.revisions,
+            totals=parallel.totals(
+                self._governor.slab, self._governor.allocation, steward.wish
+            ),
+        )
+
     def config(self) -> JsonObject:
         """
         Return the configuration in force, secrets redacted.

@@ -20,6 +20,7 @@ from proxy.control.clock import Clock
 from proxy.control.freezing import window_at
 from proxy.control.judging import MIRROR_FAILED, MIRRORED, Judging, Trip
 from proxy.control.keeping import Keeper, Publish
+from proxy.control.parallel import Parallel
 from proxy.control.steward import Steward, memory_of
 from proxy.control.store import Saved, Store
 from proxy.control.tables import BUCKETS_A_PERCENT, Roles, table_document, wish_of
@@ -61,10 +62,13 @@ class Governor:
         clock: Clock,
         send_table: Publish,
         publish: Publish,
+        *,
+        parallel: Parallel | None = None,
     ) -> None:
         self.slab = slab
         self.store = store
         self.clock = clock
+        self.parallel = parallel
         self.stewards: dict[str, Steward] = {}
         self.allocation = Allocation()
         self.generation = 0

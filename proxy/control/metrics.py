@@ -73,6 +73,15 @@ def mirrored(governor: Governor, steward: Steward) -> dict[str, int]:
     return {outcome.name.lower(): n for outcome, n in live.mirrored().items()}
 
 
+def _compared(governor: Governor, steward: Steward) -> dict[str, int]:
+    """Return the pairs of a service that compares by what they came to."""
+    mirror, parallel = steward.settings.mirror, governor.parallel
+    if parallel is None or mirror is None or mirror.compare is None:
+        return {}
+    totals = parallel.totals(governor.slab, governor.allocation, steward.wish)
+    return totals.results()
+
+
 def _service(governor: Governor, figures: Figures, steward: Steward) -> ServiceFigures:
     live = figures.read(steward)
     shares = shares_of(figures.windows(steward, live))
@@ -93,6 +102,7 @@ def _service(governor: Governor, figures: Figures, steward: Steward) -> ServiceF
             for name in steward.wish.versions
         ),
         mirrored=mirrored(governor, steward),
+        compared=_compared(governor, steward),
         rollout=None
         if steward.plan is None
         else _rollout(steward, governor.clock.unix_s()),

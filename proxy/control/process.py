@@ -28,6 +28,7 @@ from proxy.control.governor import Governor
 from proxy.control.loop import Loop
 from proxy.control.metrics import Asked
 from proxy.control.news import News
+from proxy.control.parallel import Parallel
 from proxy.control.probes import Probes
 from proxy.control.store import SqliteStore, Store
 from proxy.control.stream import Stream
@@ -58,6 +59,8 @@ class Launch:
     """Read end of the pipe that ends with the supervisor."""
     table_fd: int
     """The newest route table; -1 on a cold start."""
+    pairs_fd: int
+    """Where workers hand over what is to be compared."""
     settings_fd: int
     """The last good settings; -1: read the file."""
     admin_fds: tuple[int, ...]
@@ -134,7 +137,10 @@ class Process:
             self._stream.publish(event)
             news.take(event)
 
-        governor = Governor(self._slab, store, clock, self._send_table, publish)
+        parallel = Parallel(Path(self._launch.state_dir), self._launch.pairs_fd)
+        governor = Governor(
+            self._slab, store, clock, self._send_table, publish, parallel=parallel
+        )
         gates = Gates(governor)
         probes = Probes(governor)
         configuration = Configuration(
@@ -199,7 +205,12 @@ class Process:
 
     def _send_table(self, document: JsonObject) -> None:
         generation = document["generation"]
-        self._send({"type": "table", "generation": generation}, document)
+        compares = any(
+            service["mirror"] is not None and service["mirror"]["compare"] is not None
+            for service in document["services"]
+        )
+        message = {"type": "table", "generation": generation, "compares": compares}
+        self._send(message, document)
 
     def _keep_settings(self, document: JsonObject) -> None:
         self._send({"type": "settings"}, document)

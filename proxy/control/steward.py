@@ -14,6 +14,7 @@ from typing import Any
 
 from proxy import rollout
 from proxy.control.allocation import Wish
+from proxy.control.parallel import run_name
 from proxy.control.plans import rollout_plan
 from proxy.control.records import decision_json, run_json
 from proxy.control.store import Change, Saved
@@ -118,7 +119,8 @@ class Steward:
     def roles(self) -> Roles:
         """What the table says beside the settings."""
         salt = salt_of(self.name, self.settings, self.memory.salt_revision)
-        return Roles(self.stable, self.canary, salt)
+        run = run_name(self.settings, self.stable, self.state.revisions)
+        return Roles(self.stable, self.canary, salt, run)
 
     @property
     def dirty(self) -> bool:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.control.allocation import ARM_CONTROL, ARM_MIRROR, Allocation, Wish
+from proxy.control.parallel import compare_document
 from proxy.model.vocabulary import UNIT_BUCKETS
 from proxy.settings.addresses import parse_endpoint, parse_route
 from proxy.settings.schema import (
     EventWhenSettings,
-    MirrorSettings,
     ServiceSettings,
     Settings,
     UnitSettings,
@@ -36,6 +36,8 @@ class Roles:
     stable: str | None
     canary: str | None
     salt: str
+    run: str = ""
+    """Of the parallel run that answers are compared in; empty: none."""
 
 
 def wish_of(name: str, service: ServiceSettings) -> Wish:
@@ -159,7 +161,7 @@ def _service(
             "budget": service.retries.budget,
             "shield": service.retries.shield,
         },
-        "mirror": None if service.mirror is None else _mirror(service.mirror, index),
+        "mirror": _mirror(service, index, roles.run),
     }
 
 
@@ -273,13 +275,21 @@ def _timeouts(service: ServiceSettings) -> JsonObject:
     }
 
 
-def _mirror(mirror: MirrorSettings, index: Mapping[str, int]) -> JsonObject:
+def _mirror(
+    service: ServiceSettings, index: Mapping[str, int], run: str
+) -> JsonObject | None:
+    mirror = service.mirror
+    if mirror is None:
+        return None
     return {
         "to": index[mirror.to],
         "percent": mirror.percent,
         "during": mirror.during,
         "methods": list(mirror.methods),
+        "unsafe": [_route(one.route) for one in mirror.routes if one.unsafe],
+        "never": [_route(one.route) for one in mirror.routes if one.never],
         "max_request_body": mirror.max_request_body,
         "timeout": mirror.timeout,
         "max_inflight": mirror.max_inflight,
+        "compare": compare_document(service, run),
     }

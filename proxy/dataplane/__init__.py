@@ -22,7 +22,8 @@ exists only where waiting does: connecting. Time-outs are found by one sweep.
 - ``retry``, ``expiry``: what follows a failure, and a passed deadline;
 - ``heads``: what is added to heads on the way through;
 - ``recorder``: counters, evidence, and the fail-fast trip;
-- ``mirror``: bounded copies to another version;
+- ``mirror``, ``mirror_leg``, ``guard``: bounded copies to another version;
+- ``pairing``: answers kept side by side for the compare process;
 - ``replies``: answers that the proxy makes itself;
 - ``health``: /livez, /readyz and the way to /metrics.
 """

@@ -12,6 +12,7 @@ from typing import Final
 
 from proxy.dataplane import events, heads, recorder
 from proxy.dataplane.budget import Budget
+from proxy.dataplane.guard import Guard
 from proxy.dataplane.pool import Pool
 from proxy.http1.request import Request, RequestParser
 from proxy.http1.response import ResponseParser
@@ -44,6 +45,7 @@ class VersionState:
 
     __slots__ = (
         "connect_failures",
+        "copies",
         "epoch",
         "failures_before",
         "failures_last",
@@ -68,6 +70,7 @@ class VersionState:
         self.retries = Budget()
         self.shielding = Budget()
         self.revision = b""
+        self.copies = Guard()
 
     def begin_epoch(self, epoch: int) -> None:
         """

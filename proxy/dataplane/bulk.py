@@ -176,6 +176,8 @@ def begin_answer(exchange: "Exchange", complete: Complete) -> None:
     down, upstream = exchange.down, exchange.upstream
     if down is None or down.transport is None:
         return
+    if exchange.tee is not None and not exchange.tee.lets_pass(exchange.answer_left):
+        return
     if upstream is not None and upstream.transport is not None:
         AnswerPassage(exchange, upstream, down, complete)
 

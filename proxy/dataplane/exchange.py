@@ -22,6 +22,7 @@ from proxy.dataplane import (
     retry,
 )
 from proxy.dataplane.expiry import NEVER
+from proxy.dataplane.pairing import Tee
 from proxy.dataplane.pool import Pool
 from proxy.dataplane.replies import FAILURES, problem_body
 from proxy.dataplane.upstream import Upstream
@@ -89,6 +90,7 @@ class Exchange:
         "started_s",
         "status",
         "table",
+        "tee",
         "total_s",
         "tracing",
         "trail",
@@ -140,7 +142,8 @@ class Exchange:
         self.body_bytes = 0
         self.early = b""
         self.replay: bytes | None = b""
-        self.mirrored: mirror.MirrorLeg | None = None
+        self.mirrored: mirror.Copies | None = None
+        self.tee: Tee | None = None
         self.started_s = 0.0
         self.sent_s = 0.0
         self.first_s = 0.0
@@ -173,8 +176,9 @@ class Exchange:
             self.total_s = self.started_s + service.request_s
         service.routed(self)
         if service.mirror_pools:
-            mirror.offer(self)
-        self.attempt()
+            mirror.start(self)
+        else:
+            self.attempt()
 
     def attempt(self) -> None:
         """Send the request to an endpoint of the present version."""
@@ -233,6 +237,8 @@ class Exchange:
             return False
         self.connecting = False
         self._send(upstream, upstream.pool)
+        if self.tee is not None:
+            upstream.leg = self.tee
         if self.down is not None:
             self.down.resume()
         return True
@@ -359,6 +365,8 @@ class Exchange:
         if self.worker.access_log is not None and self.attempts:
             self.worker.access_log.note(self)
         down, self.down = self.down, None
+        if self.tee is not None:
+            self.tee.finished()
         if down is not None:
             down.exchange = None
 
@@ -394,6 +402,8 @@ class Exchange:
             self.fail(Flag.UPE)
             return
         self.let_go()
+        if self.tee is not None:
+            self.tee.lost()
         self.attempts -= 1
         self.early = self.replay or b""  # what waited was small: all was kept
         self.attempt()

@@ -115,6 +115,8 @@ def _again(exchange: "Exchange", condition: str, *, idempotent: bool) -> bool:
     if not same:
         exchange.worker.words[exchange.version.cell + C_SHIELDED] += 1
         exchange.shielded = True
+    if exchange.tee is not None:
+        exchange.tee.lost()
     exchange.version = target
     exchange.response = None
     exchange.first_s = 0.0

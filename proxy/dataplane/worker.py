@@ -33,12 +33,13 @@ from proxy.routing.table import Endpoint, RouteTable, compile_table
 from proxy.telemetry import layout
 from proxy.telemetry.channel import Channel, read_sealed
 from proxy.telemetry.log import log
+from proxy.telemetry.pairs import RingWriter
 from proxy.telemetry.process import exit_if_orphaned
 from proxy.telemetry.slab import WorkerSlab
 
 if TYPE_CHECKING:
     from proxy.dataplane.exchange import Exchange
-    from proxy.dataplane.mirror import MirrorLeg
+    from proxy.dataplane.mirror_leg import MirrorLeg
 
 READ_BUFFER_BYTES: Final = 65_536
 """One read of any connection; uvloop alone would hand over 256 KB at once."""
@@ -82,6 +83,8 @@ class Worker:
         self.draining = False
         self.active: set[Exchange] = set()
         self.mirrors: set[MirrorLeg] = set()
+        self.kept_bytes = 0
+        self.hand_over = RingWriter(launch["pairs_fd"], launch["index"]).put
         self.wheel = Wheel(self.now_s)
         self.access_log: AccessLog | None = None
         self.names = Names(resolve, self.start_task, monotonic, self._resolved)

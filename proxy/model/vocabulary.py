@@ -116,3 +116,21 @@ class MirrorOutcome(IntEnum):
     SKIPPED_SAMPLE = 8
     SKIPPED_ENDPOINT = 9
     SKIPPED_RANGE = 10
+    SKIPPED_STOPPED = 11
+    SKIPPED_ROUTE = 12
+    SKIPPED_STREAM = 13
+
+
+class PairOutcome(IntEnum):
+    """
+    What became of the answers to a request that was copied to be compared.
+
+    ``SECOND`` is none of them: it counts the second answers asked of stable.
+    """
+
+    HANDED = 0
+    SKIPPED_QUEUE = 1
+    SKIPPED_MEMORY = 2
+    SKIPPED_LIVE = 3
+    SKIPPED_STREAM = 4
+    SECOND = 5

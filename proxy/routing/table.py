@@ -119,6 +119,16 @@ class Mirror:
     request_body_bytes_max: int
     timeout_s: float
     inflight_max: int
+    salt: bytes
+    """Of the sample: the live split's, set apart."""
+    unsafe: "Routes"
+    """Routes that are copied whatever their method."""
+    excluded: "Routes"
+    """Routes that are never copied."""
+    compares: bool
+    """Whether answers are kept and handed to the compare process."""
+    noise_sample: float
+    """Share of the copies for which stable is asked a second time, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +327,7 @@ def _service(entry: dict[str, Any]) -> Service:
             budget=retries["budget"],
             shield=retries["shield"],
         ),
-        mirror=_mirror(entry["mirror"]),
+        mirror=_mirror(entry["mirror"], salt_prefix(entry["salt"])),
     )
 
 
@@ -412,9 +422,10 @@ def _wanted(
     )
 
 
-def _mirror(entry: dict[str, Any] | None) -> Mirror | None:
+def _mirror(entry: dict[str, Any] | None, salt: bytes) -> Mirror | None:
     if entry is None:
         return None
+    compare = entry.get("compare")
     return Mirror(
         to=entry["to"],
         percent=entry["percent"],
@@ -423,6 +434,11 @@ def _mirror(entry: dict[str, Any] | None) -> Mirror | None:
         request_body_bytes_max=entry["max_request_body"],
         timeout_s=entry["timeout"],
         inflight_max=entry["max_inflight"],
+        salt=b"mirror\0" + salt,
+        unsafe=Routes(entry.get("unsafe", [])),
+        excluded=Routes(entry.get("never", [])),
+        compares=compare is not None,
+        noise_sample=0.0 if compare is None else compare["noise_sample"],
     )
 
 
@@ -437,6 +453,8 @@ def _watched(services: tuple[Service, ...]) -> frozenset[bytes]:
             names.update(name for name, _ in condition.headers)
             if condition.cookies:
                 names.add(b"cookie")
+        if service.mirror is not None:
+            names.add(b"accept")
     return frozenset(names - {b""})
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from proxy.settings import lifecycle_checks, slo_checks
 from proxy.settings.addresses import is_host_name, parse_listen
+from proxy.settings.mirror_checks import check_mirror
 from proxy.settings.problems import (
     KEY,
     Loc,
@@ -261,8 +262,7 @@ def _check_mirror(
         return
     place = (*loc, "mirror", "to")
     yield from _undeclared(place, service.mirror.to, declared)
-    if service.mirror.to == service.roles[0]:
-        yield place, f"{quote(service.mirror.to)} is stable, which answers already"
+    yield from check_mirror(place[:-1], service.mirror, service.roles[0])
 
 
 def _check_rollout(

@@ -12,13 +12,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from proxy.settings import lifecycle, process, rollout, schema, service, slo
+from proxy.settings import lifecycle, mirror, process, rollout, schema, service, slo
 from proxy.settings.fields import VARIABLE_PATTERN, Model
 from proxy.settings.loading import without_absent
 from proxy.settings.schema import Settings
 from proxy.settings.service import RevisionSettings
 
-MODULES = (schema, process, service, rollout, slo, lifecycle)
+MODULES = (schema, process, service, mirror, rollout, slo, lifecycle)
 """Where groups of settings are written."""
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -35,6 +35,10 @@ def json_schema() -> dict[str, Any]:
     definitions["RevisionSettings"] = _revision(definitions["RevisionSettings"])
     definitions["StepSettings"] = _or_short(definitions["StepSettings"], "weight")
     definitions["RollbackSettings"] = _or_short(definitions["RollbackSettings"], "mode")
+    definitions["FormSettings"] = _or_short(definitions["FormSettings"], "form")
+    definitions["ToleranceSettings"] = _or_short(
+        definitions["ToleranceSettings"], "abs"
+    )
     _make_roles_optional(definitions["RolloutSettings"])
     cleaned = {name: _cleaned(group) for name, group in definitions.items()}
     whole = {"$schema": DIALECT, **_cleaned(written), "title": "Headgate"}

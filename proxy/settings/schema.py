@@ -26,6 +26,11 @@ from proxy.settings.lifecycle import (
     NotifySettings,
     RollbackSettings,
 )
+from proxy.settings.mirror import (
+    CompareSettings,
+    MirrorRouteSettings,
+    MirrorSettings,
+)
 from proxy.settings.process import (
     AccessLogSettings,
     AdminSettings,
@@ -45,7 +50,6 @@ from proxy.settings.service import (
     EventWhenSettings,
     HealthCheckSettings,
     MatchSettings,
-    MirrorSettings,
     OverrideSettings,
     RetriesSettings,
     RevisionSettings,
@@ -74,6 +78,7 @@ __all__ = [
     "AdminSettings",
     "BakeSettings",
     "ClientErrorGuardSettings",
+    "CompareSettings",
     "DrainSettings",
     "EventSettings",
     "EventWhenSettings",
@@ -85,6 +90,7 @@ __all__ = [
     "HealthSettings",
     "LimitsSettings",
     "MatchSettings",
+    "MirrorRouteSettings",
     "MirrorSettings",
     "NotifySettings",
     "OverrideSettings",

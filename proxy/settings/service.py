@@ -8,7 +8,7 @@ of the settings never guess: ``split`` always names every version, and a
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -32,13 +32,12 @@ from proxy.settings.fields import (
     Model,
     OneOrMany,
     Path,
-    Percent,
     RouteText,
-    Size,
     Text,
     Weight,
     mistake,
 )
+from proxy.settings.mirror import MirrorSettings
 from proxy.settings.rollout import RolloutSettings
 from proxy.settings.slo import StatusCodes
 
@@ -262,33 +261,6 @@ class RetriesSettings(Model):
     shield: bool = True
     """Whether a failed attempt at the canary is sent once to stable, so that users
     do not see the canary's failures."""
-
-
-class MirrorSettings(Model):
-    """A copy of live requests, whose answers are counted and dropped."""
-
-    later: ClassVar[frozenset[str]] = frozenset({"compare"})
-
-    to: Text
-    """The version that receives the copies."""
-
-    percent: Percent = 100.0
-    """Percent of the eligible requests that are copied."""
-
-    during: Literal["before", "always"] = "before"
-    """``before``: while the canary has no live weight; ``always``: all the time."""
-
-    methods: tuple[Method, ...] = ("GET", "HEAD", "OPTIONS")
-    """Methods of requests that are copied; an unsafe one happens twice."""
-
-    max_request_body: Size = 64 * 1024
-    """Size of the largest request body that is copied."""
-
-    timeout: Annotated[Duration, Field(gt=0)] = 5.0
-    """How long a copy may take."""
-
-    max_inflight: Annotated[int, Field(ge=1, le=100_000)] = 100
-    """Copies that one worker has in flight at most, 1 to 100000."""
 
 
 class ServiceSettings(Model):

@@ -1,7 +1,8 @@
 """
 What the supervisor may do, as values; ``tree`` decides, ``loop`` performs.
 
-A child is named by a number: a worker by its index, control by ``CONTROL``.
+A child is named by a number: a worker by its index, control by ``CONTROL``, the
+process that compares by ``COMPARE``.
 """
 
 import signal
@@ -11,6 +12,8 @@ from typing import Any
 
 CONTROL = -1
 """The control process among the children."""
+COMPARE = -2
+"""The compare process, which is there only while a service compares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +34,9 @@ class Tell:
 
 @dataclass(frozen=True, slots=True)
 class GiveTable:
-    """Send the newest table to a worker."""
+    """Send the newest table to a child."""
 
-    worker: int
+    child: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,4 +107,4 @@ Action = (
 
 def name_of(child: int) -> str:
     """Return what logs and ``ps`` call a child, less the ``headgate-``."""
-    return "control" if child == CONTROL else f"worker-{child}"
+    return {CONTROL: "control", COMPARE: "compare"}.get(child, f"worker-{child}")

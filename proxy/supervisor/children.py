@@ -32,6 +32,7 @@ class Shared:
     alive: int
     table: int
     settings: int
+    pairs: int
 
 
 def worker_launch(
@@ -52,6 +53,7 @@ def worker_launch(
         "channel_fd": channel,
         "alive_fd": shared.alive,
         "table_fd": shared.table,
+        "pairs_fd": shared.pairs,
         "listeners": [_filenos(mine) for mine in listeners.traffic],
         "shared_listeners": _filenos(listeners.shared),
         "health_fds": _filenos(listeners.health),
@@ -78,6 +80,7 @@ def control_launch(
         "alive_fd": shared.alive,
         "table_fd": shared.table,
         "settings_fd": shared.settings,
+        "pairs_fd": shared.pairs,
         "admin_fds": _filenos(listeners.admin),
         "metrics_fd": listeners.metrics.fileno(),
         "supervisor_pid": os.getpid(),
@@ -85,6 +88,22 @@ def control_launch(
         "log_format": plan.log_format,
         "log_level": plan.log_level,
         "cold": shared.table == NO_FD,
+    }
+
+
+def compare_launch(plan: Plan, shared: Shared, channel: int) -> dict[str, Any]:
+    """Return the launch document of the compare process."""
+    return {
+        "role": "compare",
+        "workers": plan.workers,
+        "channel_fd": channel,
+        "alive_fd": shared.alive,
+        "table_fd": shared.table,
+        "pairs_fd": shared.pairs,
+        "supervisor_pid": os.getpid(),
+        "state_dir": plan.state_dir,
+        "log_format": plan.log_format,
+        "log_level": plan.log_level,
     }
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from proxy.errors import ChannelError
 from proxy.supervisor.actions import (
+    COMPARE,
     CONTROL,
     Action,
     CloseListeners,
@@ -35,6 +36,7 @@ from proxy.supervisor.actions import (
 from proxy.supervisor.children import (
     NO_FD,
     Shared,
+    compare_launch,
     control_launch,
     spawn,
     worker_launch,
@@ -44,7 +46,7 @@ from proxy.supervisor.heartbeat import LOOK_EVERY_S
 from proxy.supervisor.listeners import Listeners
 from proxy.supervisor.plan import Plan
 from proxy.supervisor.tree import Tree
-from proxy.telemetry import channel, process
+from proxy.telemetry import channel, pairs, process
 from proxy.telemetry.channel import Channel, Message
 from proxy.telemetry.log import log
 from proxy.telemetry.slab import SupervisorSlab, WorkerRow
@@ -72,6 +74,7 @@ class Supervisor:
             self._settings_fd = channel.sealed_document(
                 "headgate-settings", plan.settings
             )
+        self._pairs_fd = pairs.create(plan.workers)
         self._alive_read, self._alive_write = process.alive_pipe()
         self._channels: dict[int, Channel] = {}
         self._children: dict[int, int] = {}
@@ -186,7 +189,10 @@ class Supervisor:
             _close(self._table_fd)
             self._table_fd = fd
             self._table_generation = int(message.get("generation", 0))
-            self._perform(self._tree.table_came(self._table_generation))
+            compares = bool(message.get("compares"))
+            self._perform(
+                self._tree.table_came(self._table_generation, compares=compares)
+            )
         elif child == CONTROL and kind == "settings" and channel.is_sealed(fd):
             _close(self._settings_fd)
             self._settings_fd = fd
@@ -197,6 +203,7 @@ class Supervisor:
     def _beats_ms(self) -> dict[int, int]:
         beats = {worker: self._slab.beat_ms(worker) for worker in self._workers()}
         beats[CONTROL] = self._slab.control_beat_ms()
+        beats[COMPARE] = pairs.beat_ms(self._pairs_fd)
         return beats
 
     def _workers(self) -> Iterable[int]:
@@ -214,8 +221,8 @@ class Supervisor:
         match action:
             case Tell(child, message):
                 return self._tell(child, message)
-            case GiveTable(worker):
-                return self._tell(worker, {"type": "table"}, self._table_fd)
+            case GiveTable(child):
+                return self._tell(child, {"type": "table"}, self._table_fd)
             case Spawn(child, restarted):
                 return self._spawn(child, restarted=restarted)
             case Kill(child, number):
@@ -244,26 +251,7 @@ class Supervisor:
 
     def _spawn(self, child: int, *, restarted: bool) -> list[Action]:
         ours, theirs = channel.pair()
-        shared = Shared(
-            self._slab.fd, self._alive_read, self._table_fd, self._settings_fd
-        )
-        if child == CONTROL:
-            self._slab.clear_control_beat()
-            module = self._plan.modules.control
-            launch = control_launch(
-                self._plan, self._listeners, shared, theirs.fileno()
-            )
-        else:
-            self._slab.prepare_region(child, self._table_generation)
-            module = self._plan.modules.worker
-            launch = worker_launch(
-                self._plan,
-                self._listeners,
-                shared,
-                theirs.fileno(),
-                index=child,
-                restarted=restarted,
-            )
+        module, launch = self._launch(child, theirs.fileno(), restarted=restarted)
         try:
             pid = spawn(module, launch)
         except OSError as error:
@@ -276,6 +264,36 @@ class Supervisor:
         self._channels[child] = peer = Channel(ours)
         self._selector.register(peer, selectors.EVENT_READ, child)
         return self._tree.started(child, pid, time.monotonic())
+
+    def _launch(
+        self, child: int, channel_fd: int, *, restarted: bool
+    ) -> tuple[str, dict[str, Any]]:
+        """Make ready what a child needs; return its module and launch document."""
+        plan, modules = self._plan, self._plan.modules
+        shared = Shared(
+            self._slab.fd,
+            self._alive_read,
+            self._table_fd,
+            self._settings_fd,
+            self._pairs_fd,
+        )
+        if child == CONTROL:
+            self._slab.clear_control_beat()
+            launch = control_launch(plan, self._listeners, shared, channel_fd)
+            return modules.control, launch
+        if child == COMPARE:
+            pairs.clear_beat(self._pairs_fd)
+            return modules.compare, compare_launch(plan, shared, channel_fd)
+        self._slab.prepare_region(child, self._table_generation)
+        launch = worker_launch(
+            plan,
+            self._listeners,
+            shared,
+            channel_fd,
+            index=child,
+            restarted=restarted,
+        )
+        return modules.worker, launch
 
     def _kill(self, child: int, number: signal.Signals) -> None:
         pid = self._tree.seat(child).pid

@@ -16,7 +16,8 @@ Nothing here opens or binds anything. The shape (durations in seconds)::
      "limits": {"connections": 20000, ...},     a worker; passed on as it is
      "log_format": "text" | "json",
      "log_level": "debug" | "info" | "warning" | "error",
-     "modules": {"worker": "proxy.dataplane", "control": "proxy.admin"}}
+     "modules": {"worker": "proxy.dataplane", "control": "proxy.admin",
+                 "compare": "proxy.compare"}}
 
 ``modules`` may be left out, in whole or in part; it names what a child runs
 (``python -m MODULE LAUNCH_JSON``), for tests and for experiments.
@@ -30,6 +31,7 @@ from proxy.errors import StartError
 
 MODULE_WORKER = "proxy.dataplane"
 MODULE_CONTROL = "proxy.admin"
+MODULE_COMPARE = "proxy.compare"
 PORT_MAX = 65535
 
 
@@ -72,6 +74,7 @@ class Modules:
 
     worker: str = MODULE_WORKER
     control: str = MODULE_CONTROL
+    compare: str = MODULE_COMPARE
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ for ``loop`` to perform, in order. The rules:
 - A listener whose worker is not ready is accepted on by every ready worker
   ("adopted"), because nobody else would; it is released when its worker is.
 - A child that ends is started again after its back-off, until the tree drains.
+- The compare process is there while a table asks for it; nothing waits for it.
 - A worker that hangs is killed; its listener is adopted at once.
 - A start that never succeeds ends with a sentence: five deaths of one child
   before any worker was ready, or a ``fatal`` message from control before that.
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.supervisor.actions import (
+    COMPARE,
     CONTROL,
     Action,
     CloseListeners,
@@ -83,20 +85,25 @@ class Tree:
 
     def __init__(self, workers: int, draining: Draining) -> None:
         self.control = Seat(CONTROL, control_backoff())
+        self.compare = Seat(COMPARE, control_backoff())
         self.workers = [Seat(index, worker_backoff()) for index in range(workers)]
         self.draining = draining
         self.complete = False
         """Whether a worker was ready at least once."""
         self.has_table = False
+        self.compares = False
+        """Whether the newest table has something to compare."""
 
     @property
     def seats(self) -> list[Seat]:
         """All seats, control first."""
-        return [self.control, *self.workers]
+        return [self.control, self.compare, *self.workers]
 
     def seat(self, child: int) -> Seat:
         """Return the seat of a child."""
-        return self.control if child == CONTROL else self.workers[child]
+        if child < 0:
+            return self.control if child == CONTROL else self.compare
+        return self.workers[child]
 
     def next_s(self) -> float:
         """Return when ``tick`` has something to do at the latest, heartbeats aside."""
@@ -107,7 +114,7 @@ class Tree:
 
     def start(self) -> list[Action]:
         """Start everybody; control first, because workers need its table."""
-        return [_spawn(seat) for seat in self.seats]
+        return [_spawn(seat) for seat in (self.control, *self.workers)]
 
     def started(self, child: int, pid: int, now_s: float) -> list[Action]:
         """Note that a child runs."""
@@ -119,6 +126,8 @@ class Tree:
         actions: list[Action] = [_note("child_started", seat, restarts=seat.restarts)]
         if child == CONTROL:
             return [*actions, ShowControl(seat.restarts)]
+        if child == COMPARE:
+            return actions
         return [*actions, _show(seat, layout.STATE_STARTING), *self._report(seat)]
 
     def ended(self, child: int, how: str, now_s: float) -> list[Action]:
@@ -128,15 +137,18 @@ class Tree:
         seat.deaths += 1
         seat.backoff = seat.backoff.after_death(alive_s if pid else 0.0)
         expected = self.draining.stage is not Stage.SERVING
-        level = "info" if expected else "error"
+        unwanted = child == COMPARE and not self.compares
+        level = "info" if expected or unwanted else "error"
         actions: list[Action] = [_note("child_ended", seat, level, how=how)]
         seat.pid, seat.ready, seat.adopted, seat.kill_s = 0, False, set(), None
-        if child != CONTROL:
+        if child >= 0:
             actions += [*self._adoptions(), _show(seat, layout.STATE_DEAD)]
             actions += self._report(seat, pid=pid)
         if expected:
             return actions + self._drained(now_s)
-        if not self.complete and seat.deaths >= EARLY_DEATHS_MAX:
+        if unwanted:
+            return actions
+        if child != COMPARE and not self.complete and seat.deaths >= EARLY_DEATHS_MAX:
             return [*actions, End(1, _hopeless(seat, how))]
         seat.respawn_s = now_s + seat.backoff.wait_s
         return actions + self._respawns(now_s)
@@ -152,9 +164,12 @@ class Tree:
         """
         seat = self.seat(child)
         kind = message["type"]
-        if child != CONTROL and kind == "ready":
+        if child == COMPARE and kind == "ready":
+            took_s = round(now_s - seat.started_s, 3)
+            return [_note("child_ready", seat, took_s=took_s)]
+        if child >= 0 and kind == "ready":
             return self._became_ready(seat, now_s)
-        if child != CONTROL and kind == "revision":
+        if child >= 0 and kind == "revision":
             return [Tell(CONTROL, message)]
         if child == CONTROL and kind == "fatal":
             text = str(message.get("message"))
@@ -163,12 +178,28 @@ class Tree:
             return [End(1, text)]
         return [_note("unknown_message", seat, "error", type=kind)]
 
-    def table_came(self, generation: int) -> list[Action]:
-        """Pass the new table on; the loop keeps it for those who start later."""
+    def table_came(self, generation: int, *, compares: bool = False) -> list[Action]:
+        """
+        Pass the new table on; the loop keeps it for those who start later.
+
+        ``compares``: it has something to compare, so somebody has to be there.
+        """
         self.has_table = True
-        living = [seat for seat in self.workers if seat.pid]
+        self.compares = compares
+        living = [seat for seat in (self.compare, *self.workers) if seat.pid]
         note = Note("debug", "table", {"generation": generation})
-        return [note, *(GiveTable(seat.child) for seat in living)]
+        tables = [GiveTable(seat.child) for seat in living]
+        return [note, *tables, *self._staff_compare()]
+
+    def _staff_compare(self) -> list[Action]:
+        """Start the compare process, or end it, as the newest table has it."""
+        seat = self.compare
+        if not self.compares:
+            seat.respawn_s = None
+            return [Kill(COMPARE, signal.SIGTERM)] if seat.pid else []
+        serving = self.draining.stage is Stage.SERVING
+        absent = not seat.pid and seat.respawn_s is None
+        return [_spawn(seat)] if absent and serving else []
 
     def asked_to_end(self, now_s: float) -> list[Action]:
         """Answer SIGTERM or SIGINT, the first or a further one."""
@@ -272,7 +303,7 @@ class Tree:
 
     def _quiet_max_s(self, seat: Seat) -> float:
         """Return how long a child may be without a beat."""
-        if seat.child == CONTROL:
+        if seat.child < 0:
             return CONTROL_QUIET_MAX_S if seat.pulse.beat_ms else START_QUIET_MAX_S
         if seat.ready:
             return WORKER_QUIET_MAX_S
@@ -294,7 +325,7 @@ class Tree:
             following = self.draining.advanced(
                 now_s,
                 workers_alive=any(seat.pid for seat in self.workers),
-                control_alive=bool(self.control.pid),
+                control_alive=bool(self.control.pid or self.compare.pid),
             )
             if following == self.draining:
                 return actions
@@ -322,9 +353,9 @@ class Tree:
             case Stage.KILLING_WORKERS:
                 return [Kill(seat.child, signal.SIGKILL) for seat in living]
             case Stage.STOPPING:
-                return [Kill(CONTROL, signal.SIGTERM)]
+                return [Kill(child, signal.SIGTERM) for child in (COMPARE, CONTROL)]
             case Stage.KILLING_CONTROL:
-                return [Kill(CONTROL, signal.SIGKILL)]
+                return [Kill(child, signal.SIGKILL) for child in (COMPARE, CONTROL)]
             case Stage.ENDED:
                 return [End(0)]
             case Stage.SERVING:

@@ -97,6 +97,8 @@ class ServiceFigures:
     versions: tuple[VersionFigures, ...]
     mirrored: Mapping[str, int]
     """Mirrored requests by outcome."""
+    compared: Mapping[str, int]
+    """Pairs of answers by result: equal, different, or why they were not compared."""
     rollout: RolloutFigures | None
 
 
@@ -280,7 +282,15 @@ def _versions(tree: Tree) -> Iterator[Metric]:
     for service in tree.services:
         for outcome, count in service.mirrored.items():
             mirror.add_metric([service.name, outcome], count)
-    yield from (inflight, weight, share, pool, mirror)
+    compared = CounterMetricFamily(
+        "headgate_mirror_comparisons",
+        "Pairs of answers that were compared, or could have been.",
+        labels=["service", "result"],
+    )
+    for service in tree.services:
+        for result, count in service.compared.items():
+            compared.add_metric([service.name, result], count)
+    yield from (inflight, weight, share, pool, mirror, compared)
 
 
 def _rollouts(tree: Tree) -> Iterator[Metric]:

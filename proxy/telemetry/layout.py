@@ -118,6 +118,7 @@ C_EJECTED = 12  # gauge, route 0 only: endpoints that failed again and again
 C_AGAIN = 13  # attempts that were not a request's first; they are in C_ATTEMPTS too
 C_AGAIN_FAILED = 14  # those of them that failed
 C_MIRROR = 16  # + MirrorOutcome, in the mirror arm
+C_PAIRS = 32  # + PairOutcome, in the mirror arm
 C_FLAGS = 40  # + Flag: attempts that ended with it
 C_EVENTS = 64  # + word of the event, route 0 only: answers that were one
 C_REQUESTS = 96  # + status code that the user got (0: none)

@@ -10,6 +10,7 @@ from tests.support.standin_controller import StandInController
 READS = [
     ("/api/v1/services", list),
     ("/api/v1/services/checkout", dict),
+    ("/api/v1/services/checkout/parallel", dict),
     ("/api/v1/rollouts", list),
     ("/api/v1/rollouts/checkout", dict),
     ("/api/v1/rollouts/checkout/history", list),
@@ -52,7 +53,7 @@ async def test_livez_tells_that_control_turns() -> None:
     "path",
     [
         "/",
-        "/api/v1/services/checkout/parallel",
+        "/api/v1/services/nobody/parallel",
         "/ofrep/v1/evaluate/flags",
         "/api/v1/services/nobody",
         "/api/v1/rollouts/nobody",

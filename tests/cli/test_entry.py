@@ -30,7 +30,8 @@ async def test_version_is_printed() -> None:
     ("arguments", "message"),
     [
         (["statu"], "did you mean 'status'"),
-        (["diff", "checkout"], "no such command"),
+        (["plan", "checkout"], "no such command"),
+        (["diff", "checkout", "-o", "yaml"], "yaml"),
         (["status", "--nope"], "no such option"),
         (["promote"], "missing argument 'SERVICE'"),
         (["split", "checkout"], "missing argument"),

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from proxy.control.store import FILE_NAME
-from proxy.telemetry import layout
+from proxy.telemetry import layout, pairs
 from proxy.telemetry.channel import (
     Channel,
     is_sealed,
@@ -53,6 +53,7 @@ class Supervisor:
         rows.set_started(1)
         rows.set_worker(0, WorkerRow(1, layout.STATE_STARTING, 0))
         self.table_fd = self.settings_fd = -1
+        self.pairs_fd = pairs.create(1)
         self.messages: list[dict[str, Any]] = []
         self.channel: Channel | None = None
 
@@ -85,6 +86,7 @@ class Supervisor:
             "alive_fd": alive_read,
             "table_fd": self.table_fd,
             "settings_fd": self.settings_fd,
+            "pairs_fd": self.pairs_fd,
             "metrics_fd": listener.fileno(),
         }
         process = await asyncio.create_subprocess_exec(

@@ -171,7 +171,7 @@ def test_a_whole_service() -> None:
     service = table.services[0]
     mirror = service.mirror
 
-    assert table.watched == {b"x-user", b"cookie", b"x-v"}
+    assert table.watched == {b"x-user", b"cookie", b"x-v", b"accept"}
     assert service.salt == b"2.4.0\0"
     assert [version.index for version in service.versions] == [0, 1]
     assert service.versions[1].revision_header == b"x-app-version"

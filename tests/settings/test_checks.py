@@ -49,7 +49,11 @@ def test_the_bounds_are_those_of_the_slab() -> None:
         "admin: {listen: 'unix:/a'}" + SERVICE,
         SERVICE + "    split: {canary: 12.5%, stable: 87.5}",
         SERVICE + "    host: shop.example.com:8080",
-        SERVICE + "    mirror: {to: canary, methods: [post]}",
+        SERVICE + "    mirror: {to: canary, methods: [get]}",
+        SERVICE + "    mirror: {to: canary, compare: {}}",
+        SERVICE + "    mirror: {to: canary, compare: {values: off}}",
+        SERVICE
+        + "    mirror: {to: canary, routes: [{route: POST /q, unsafe: it is pure}]}",
         ROLLOUT + "steps: [5, {weight: 10, pause: true}]",
         ROLLOUT + "slos: []",
         ROLLOUT + "fail_fast: off\n      guards: {client_error_rate: off}",
@@ -87,6 +91,49 @@ def test_what_the_contract_allows_is_accepted(text: str) -> None:
             (
                 'services.web.mirror.to: no version is named "v9"; there are stable, '
                 "canary"
+            ),
+        ),
+        (
+            SERVICE + "    mirror: {to: canary, methods: [get, post]}",
+            (
+                "services.web.mirror.methods[1]: POST may write, and would write "
+                'twice; name its routes under `routes` with `unsafe: "why it is safe"`'
+            ),
+        ),
+        (
+            SERVICE + "    mirror: {to: canary, routes: [{route: POST /q}]}",
+            (
+                "services.web.mirror.routes[0]: expected `unsafe` with a reason, "
+                "or `never: true`, and not both"
+            ),
+        ),
+        (
+            SERVICE + "    mirror: {to: canary, routes: [{route: GET /q, unsafe: x}]}",
+            (
+                "services.web.mirror.routes[0].unsafe: GET is copied anyway: leave the "
+                "route out, or write `never: true`"
+            ),
+        ),
+        (
+            SERVICE + "    mirror: {to: canary, compare: {ignore: [ts]}}",
+            (
+                "services.web.mirror.compare.ignore[0]: 'ts' is not a path such as "
+                "$.items[].price or $..updated_at"
+            ),
+        ),
+        (
+            SERVICE + "    mirror: {to: canary, compare: {order: {$.a: random}}}",
+            (
+                'services.web.mirror.compare.order."$.a": "random" is not exact, '
+                "multiset or key:FIELD"
+            ),
+        ),
+        (
+            SERVICE + "    mirror: {to: canary, compare: {match: {$.a: '('}}}",
+            (
+                'services.web.mirror.compare.match."$.a": "(" is not uuid, timestamp '
+                "or a regular expression: missing ), unterminated "
+                "subpattern at position 0"
             ),
         ),
         (

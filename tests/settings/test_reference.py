@@ -20,6 +20,12 @@ EXAMPLES = {
     "EventWhenSettings": {"header", "cookie"},
     "UnitSettings": {"issue", "client_address"},
     "RolloutSettings": {"slos", "gates", "notify", "freeze"},
+    "MirrorSettings": {"routes", "compare"},
+    "MirrorRouteSettings": {"never"},
+    "CompareSettings": {
+        *("ignore", "skip", "match", "tolerance", "order", "headers", "redact")
+    },
+    "ToleranceSettings": {"rel"},
     "WhenSettings": {"header", "cookie"},
     "GateSettings": {"type", "metadata"},
     "FreezeSettings": {"days", "from", "timezone"},
@@ -34,7 +40,9 @@ def uncommented() -> str:
     """Return the reference with every setting that is off switched on."""
     text = REFERENCE.read_text("utf-8")
     shown = re.sub(r"(?m)^( *)#(\S+:(?: .*)?|- .*)$", r"\1\2", text)
-    return re.sub(r"(?m)^( *)#( +(?:- )?[a-z_]+:(?: .*)?)$", r"\1\2", shown)
+    return re.sub(
+        r"(?m)^( *)#( +(?:- )?(?:[a-z_]+|\$[^: ]+):(?: .*)?)$", r"\1\2", shown
+    )
 
 
 def alternatives(text: str) -> list[str]:

@@ -44,7 +44,7 @@ def test_a_plan_reads_as_it_was_written() -> None:
     assert (plan.workers, plan.state_dir) == (4, "/var/lib/headgate")
     assert (plan.drain.delay_s, plan.drain.timeout_s) == (0.0, 30.5)
     assert plan.limits == {"connections": 20_000, "body": None}
-    assert plan.modules == Modules("proxy.dataplane", "proxy.admin")
+    assert plan.modules == Modules("proxy.dataplane", "proxy.admin", "proxy.compare")
 
 
 def test_the_modules_can_be_replaced_one_by_one() -> None:

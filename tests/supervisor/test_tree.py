@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from proxy.supervisor.actions import (
+    COMPARE,
     CONTROL,
     Action,
     CloseListeners,
@@ -38,7 +39,7 @@ def running_tree(workers: int = WORKERS) -> Tree:
     """Return a tree in which everybody runs and every worker is ready."""
     tree = new_tree(workers)
     tree.start()
-    for number, seat in enumerate(tree.seats):
+    for number, seat in enumerate((tree.control, *tree.workers)):
         tree.started(seat.child, 100 + number, 0.0)
     tree.table_came(1)
     for seat in tree.workers:
@@ -145,6 +146,60 @@ def test_a_table_goes_to_everybody_who_lives() -> None:
         GiveTable(0),
         GiveTable(2),
     ]
+
+
+def test_somebody_compares_while_a_table_asks_for_it() -> None:
+    """The compare process starts with the first such table and ends with the last."""
+    tree = running_tree(1)
+
+    none = tree.table_came(2)
+    first = tree.table_came(3, compares=True)
+    tree.started(COMPARE, 400, 1.0)
+    ready = tree.heard(COMPARE, {"type": "ready"}, 1.5)
+    second = tree.table_came(4, compares=True)
+    last = tree.table_came(5)
+    gone = tree.ended(COMPARE, "exit code 0", 2.0)
+
+    assert not any(isinstance(action, Spawn | Kill) for action in none)
+    assert first[-1] == Spawn(COMPARE, restarted=False)
+    assert [type(action) for action in ready] == [Note]
+    assert [action for action in second if isinstance(action, GiveTable)] == [
+        GiveTable(COMPARE),
+        GiveTable(0),
+    ]
+    assert last[-1] == Kill(COMPARE, signal.SIGTERM)
+    assert [action for action in gone if not isinstance(action, Note)] == []
+
+
+def test_a_compare_process_that_dies_harms_nobody() -> None:
+    """It comes back after its back-off, also at the start, for however often."""
+    tree = running_tree(1)
+    tree.table_came(2, compares=True)
+    for death in range(EARLY_DEATHS_MAX + 1):
+        tree.started(COMPARE, 400 + death, float(death))
+        actions = tree.ended(COMPARE, "SIGKILL", float(death))
+        assert [type(action) for action in actions] == [Note]
+        due_s = tree.compare.respawn_s
+        assert due_s is not None
+        again = tree.tick(due_s, 0.25, beats(tree, death + 1))
+        assert again == [Spawn(COMPARE, restarted=True)]
+
+
+def test_the_end_waits_for_whoever_compares() -> None:
+    """It is told to end with control, when no worker is left, and killed if late."""
+    tree = running_tree(1)
+    tree.table_came(2, compares=True)
+    tree.started(COMPARE, 400, 0.0)
+    tree.asked_to_end(0.0)
+    tree.tick(5.0, 1.0, beats(tree, 1))
+
+    stopping = tree.ended(0, "exit code 0", 6.0)
+    waiting = tree.ended(CONTROL, "exit code 0", 6.1)
+    late = tree.tick(20.0, 1.0, beats(tree, 2))
+
+    assert Kill(COMPARE, signal.SIGTERM) in stopping
+    assert not any(isinstance(action, End) for action in waiting)
+    assert Kill(COMPARE, signal.SIGKILL) in late
 
 
 def test_control_comes_back_after_its_back_off() -> None:
@@ -399,7 +454,7 @@ class AnyTree(RuleBasedStateMachine):
         return not self.ended
 
     @precondition(serving)
-    @rule(passed_s=st.floats(0, 8), quiet=st.sets(st.integers(CONTROL, WORKERS - 1)))
+    @rule(passed_s=st.floats(0, 8), quiet=st.sets(st.integers(COMPARE, WORKERS - 1)))
     def time_passes(self, passed_s: float, quiet: set[int]) -> None:
         """Look once, after some time."""
         self.now_s += passed_s
@@ -409,7 +464,7 @@ class AnyTree(RuleBasedStateMachine):
         )
 
     @precondition(serving)
-    @rule(child=st.integers(CONTROL, WORKERS - 1))
+    @rule(child=st.integers(COMPARE, WORKERS - 1))
     def a_child_dies(self, child: int) -> None:
         """Bury a child, if it lives."""
         if child in self.living:
@@ -438,10 +493,10 @@ class AnyTree(RuleBasedStateMachine):
                 self.do(self.tree.unreachable(worker))
 
     @precondition(serving)
-    @rule()
-    def a_table_comes(self) -> None:
-        """Let control publish a table."""
-        self.do(self.tree.table_came(1))
+    @rule(compares=st.booleans())
+    def a_table_comes(self, *, compares: bool) -> None:
+        """Let control publish a table, with something to compare or without."""
+        self.do(self.tree.table_came(1, compares=compares))
 
     @precondition(serving)
     @rule(really=st.integers(0, 9))
@@ -474,7 +529,9 @@ class AnyTree(RuleBasedStateMachine):
         if self.ended or self.tree.draining.stage is not Stage.SERVING:
             return
         for seat in self.tree.seats:
-            assert (seat.respawn_s is None) == (seat.child in self.living)
+            wanted = seat.child != COMPARE or self.tree.compares
+            missing = wanted and seat.child not in self.living
+            assert (seat.respawn_s is not None) == missing
             assert seat.pid == self.living.get(seat.child, 0)
 
     @invariant()

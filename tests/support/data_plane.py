@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any, Self
 
-from proxy.telemetry import channel, layout, slab
+from proxy.telemetry import channel, layout, pairs, slab
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 20.0
-INHERITED = ("slab_fd", "channel_fd", "alive_fd", "table_fd")
+INHERITED = ("slab_fd", "pairs_fd", "channel_fd", "alive_fd", "table_fd")
 
 
 class DataPlane:
@@ -23,6 +23,7 @@ class DataPlane:
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
         self.slab_fd = slab.create(1)
+        self.pairs_fd = pairs.create(1)
         self.control = slab.ControlSlab(self.slab_fd)
         self.control.set_header_word(layout.H_CONTROL_READY, 1)
         self._channels = channel.pair()
@@ -65,6 +66,7 @@ class DataPlane:
             "index": 0,
             "workers": 1,
             "slab_fd": self.slab_fd,
+            "pairs_fd": self.pairs_fd,
             "channel_fd": self._channels[1].fileno(),
             "alive_fd": self._alive[0],
             "table_fd": channel.sealed_document("table", self.document),
@@ -111,7 +113,7 @@ class DataPlane:
         self._channels[1].close()
         for sock in (self._listener, self._health):
             sock.close()
-        for fd in (*self._alive, self.slab_fd):
+        for fd in (*self._alive, self.slab_fd, self.pairs_fd):
             os.close(fd)
 
 

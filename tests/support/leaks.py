@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import uvloop
 
 from proxy.dataplane.worker import Worker
-from proxy.telemetry import channel, layout, slab
+from proxy.telemetry import channel, layout, pairs, slab
 from tests.support import table
 from tests.support.eventually import eventually
 
@@ -122,6 +122,7 @@ async def main() -> int:
         {
             "index": 0,
             "slab_fd": slab.create(1),
+            "pairs_fd": pairs.create(1),
             "channel_fd": theirs.fileno(),
             "alive_fd": alive[0],
             "table_fd": channel.sealed_document("table", document),

@@ -11,6 +11,7 @@ from copy import deepcopy
 from proxy.control.controller import Controller, JsonObject
 from proxy.control.stream import Stream, Subscription
 from proxy.errors import ConflictError, NotFoundError
+from tests.support.parallel_run import diverging_report
 
 ROLLOUT: JsonObject = {
     "id": "checkout-7",
@@ -99,11 +100,31 @@ def decision(number: int) -> JsonObject:
     }
 
 
+PARALLEL: JsonObject = {
+    "service": "checkout",
+    "run": "canary-2.4.0-0a1b",
+    "stable": "stable",
+    "candidate": "canary",
+    "revisions": {"canary": "2.4.0"},
+    **diverging_report(),
+    "mirror": {
+        "offered": 90,
+        "compared": 80,
+        "equal": 0,
+        "different": 80,
+        "skipped": {"method": 7, "body": 3},
+        "pending": 0,
+        "second": 40,
+    },
+}
+
+
 class StandInController(Controller):
     """One service, ``checkout``, in the middle of a rollout."""
 
     def __init__(self, *, config: JsonObject | None = None, decisions: int = 3) -> None:
         self.rollout_document = deepcopy(ROLLOUT)
+        self.parallel_document = deepcopy(PARALLEL)
         self.service_document = deepcopy(SERVICE)
         self.decision_documents = [decision(n + 1) for n in range(decisions)]
         self.config_document = config or {
@@ -124,6 +145,11 @@ class StandInController(Controller):
         """Return the one service."""
         self._find(name)
         return self.service_document
+
+    def parallel(self, name: str) -> JsonObject:
+        """Return the one parallel run."""
+        self._find(name)
+        return self.parallel_document
 
     def rollouts(self) -> list[JsonObject]:
         """Return the one rollout."""

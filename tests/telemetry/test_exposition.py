@@ -36,6 +36,7 @@ NAMES = {
     "headgate_version_weight_ratio",
     "headgate_version_share_ratio",
     "headgate_mirror_requests_total",
+    "headgate_mirror_comparisons_total",
     "headgate_rollout_info",
     "headgate_rollout_step",
     "headgate_rollouts_total",
@@ -90,7 +91,9 @@ def tree() -> Tree:
         ended={("RolledBack", "SloViolated"): 2},
         slos=(SloFigures("latency-p99-ratio", 1.04, 1.1, 0),),
     )
-    service = ServiceFigures('sh"op', (version(),), {"answered": 7}, rollout)
+    service = ServiceFigures(
+        'sh"op', (version(),), {"answered": 7}, {"equal": 6}, rollout
+    )
     return Tree(
         services=(service,),
         rejected={"bad_request": 8},
