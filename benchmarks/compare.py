@@ -25,9 +25,8 @@ from peers.haproxy import Haproxy
 from peers.headgate import Headgate
 from peers.headgate_tree import HeadgateTree
 from peers.nginx import Nginx
-from scenarios import SCENARIOS, Scenario
+from scenarios import JUDGING, LOGGING, SCENARIOS, SERVICES, SUBJECT, TREE, Scenario
 
-SUBJECT: Final = "headgate"
 RESULTS: Final = Path(__file__).with_name("results") / "latest.json"
 WARM_UP_S: Final = 1.0
 
@@ -44,13 +43,15 @@ def main() -> int:
     for name, why in absent.items():
         print(f"{name} is left out: {why}")
     present = [peer for peer in peers if peer.name not in absent]
+    present += [Headgate(LOGGING, log=True), HeadgateTree()]
+    present += [HeadgateTree(JUDGING, services=SERVICES)]
     machine = _machine()
     found: dict[str, Any] = {}
     for scenario in SCENARIOS:
         if scenario.name not in options.scenarios:
             continue
         found[scenario.name] = one = _compare(present, scenario, options)
-        print(report.table(scenario.title, one, SUBJECT), flush=True)
+        print(report.table(scenario.title, one, scenario.subject), flush=True)
     document = {
         "machine": machine,
         "seconds": options.seconds,
@@ -66,8 +67,6 @@ def main() -> int:
 def _peers(options: argparse.Namespace) -> list[Peer]:
     peers: list[Peer] = [Headgate(SUBJECT)]
     peers += [Headgate(tree.name, tree.resolve()) for tree in options.tree]
-    if options.full:
-        peers.append(HeadgateTree())
     return [*peers, Nginx(), Haproxy(), Envoy(), AiohttpProxy()]
 
 
@@ -75,7 +74,12 @@ def _compare(
     peers: Sequence[Peer], scenario: Scenario, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Run a scenario's rounds, one peer after the other in each round."""
-    able = [peer for peer in peers if peer.mirrors or not scenario.mirror]
+    names = scenario.only or options.peers
+    able = [
+        peer
+        for peer in peers
+        if peer.name in names and (peer.mirrors or not scenario.duty.mirror)
+    ]
     rounds: dict[str, list[measure.Round]] = {peer.name: [] for peer in able}
     with _running(able, scenario) as running:
         for number in range(-1, options.rounds):
@@ -84,13 +88,13 @@ def _compare(
                 one = measure.run(
                     pid,
                     port,
-                    scenario.shape,
+                    scenario.shape_for(name),
                     seconds=seconds,
                     connections=scenario.connections,
                 )
                 if number >= 0:
                     rounds[name].append(one)
-    return report.summary(rounds, SUBJECT)
+    return report.summary(rounds, scenario.subject)
 
 
 @contextlib.contextmanager
@@ -110,8 +114,8 @@ def _running(
             own = Path(directory) / peer.name
             own.mkdir()
             site = Site(stable, canary, free_port(), own)
-            pid = stack.enter_context(peer.serving(site, mirror=scenario.mirror))
-            measure.wait_until_answered(site.port)
+            pid = stack.enter_context(peer.serving(site, scenario.duty))
+            measure.wait_until_answered(site.port, "shop-0.example")
             running[peer.name] = (pid, site.port)
         yield running
 
@@ -153,7 +157,7 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     options.peers += [tree.name for tree in options.tree]
     if options.full:
-        options.peers.append(HeadgateTree.name)
+        options.peers.append(TREE)
     if SUBJECT not in options.peers:
         parser.error(f"--peers must contain {SUBJECT}, the others are compared to it")
     return options

@@ -27,7 +27,7 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RECORDED: Final = Path(__file__).with_name("recorded.json")
-SHAPES: Final = ("get", "post", "close", "mirror")
+SHAPES: Final = ("get", "post", "close", "mirror", "log")
 YARDSTICK: Final = "yardstick"
 
 LONGER_BY: Final = {YARDSTICK: 2_000, **dict.fromkeys(SHAPES, 400)}
@@ -135,12 +135,16 @@ def _total(profile: Path) -> int:
 def _count_all(directory: Path) -> None:
     """Fork a short and a long run of everything; write down their ids."""
     import replay  # noqa: PLC0415 - not in the process that starts valgrind
+    from peers.base import Duty  # noqa: PLC0415
 
     work: dict[str, Callable[[int], None]] = {YARDSTICK: yardstick}
     for shape in SHAPES:
-        mirror = shape == "mirror"
-        loop = asyncio.new_event_loop()
-        one = replay.Replay(loop, "get" if mirror else shape, mirror=mirror)
+        one = replay.Replay(
+            asyncio.new_event_loop(),
+            shape if shape in ("post", "close") else "get",
+            Duty(mirror=shape == "mirror"),
+            log=shape == "log",
+        )
         work[shape] = _requests(one)
     gc.disable()
     pids = {

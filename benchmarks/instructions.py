@@ -17,7 +17,7 @@ from typing import Final
 import measure
 import origin
 import traffic
-from peers.base import Site, free_port, program
+from peers.base import Duty, Site, free_port, program
 from peers.headgate import Headgate
 
 SHAPES: Final = ("get", "post", "close", "download", "mirror", "events", "orders")
@@ -66,7 +66,7 @@ def _count(tree: Path, shape: str, rounds: int) -> int:
         with origin.serving(directory) as (stable, canary):
             measure.wait_until_answered(stable)
             site = Site(stable, canary, free_port(), directory)
-            with peer.serving(site, mirror=shape == "mirror"):
+            with peer.serving(site, Duty(mirror=shape == "mirror")):
                 measure.wait_until_answered(site.port)
                 _load(site.port, "post" if shape == "orders" else shape, rounds)
         return _total(profile)

@@ -1,6 +1,6 @@
 -- wrk's script: requests as browsers send them, from many users, prepared at the
 -- start so that the generator costs little. Arguments: the scenario's shape
--- (get, post, close, download, upload).
+-- (get, post, close, download, upload; services: GET of 50 hosts in turn).
 
 local VARIANTS, LARGE_VARIANTS = 4096, 16
 local shape, at, requests = "get", 0, {}
@@ -27,6 +27,7 @@ local function fields(number)
     ["Sec-Fetch-Site"] = "same-origin",
     ["x-user-id"] = string.format("user-%d", user),
   }
+  if shape == "services" then headers["Host"] = string.format("shop-%d.example", number % 50) end
   if shape == "close" then headers["Connection"] = "close" end
   return headers
 end

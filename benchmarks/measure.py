@@ -56,7 +56,7 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def wait_until_answered(port: int) -> None:
+def wait_until_answered(port: int, host: str = "shop") -> None:
     """
     Wait until something answers HTTP requests on a port.
 
@@ -67,7 +67,8 @@ def wait_until_answered(port: int) -> None:
     while monotonic() < until_s:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=1) as sock:
-                sock.sendall(b"GET / HTTP/1.1\r\nHost: shop\r\nx-user-id: 1\r\n\r\n")
+                head = f"GET / HTTP/1.1\r\nHost: {host}\r\nx-user-id: 1\r\n\r\n"
+                sock.sendall(head.encode())
                 if sock.recv(65_536).startswith(b"HTTP/1.1 200"):
                     return
         except OSError:

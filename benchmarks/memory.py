@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import measure
 import origin
-from peers.base import Site, free_port
+from peers.base import PLAIN, Site, free_port
 from peers.headgate import Headgate
 
 from tests.support import table
@@ -212,7 +212,7 @@ def pauses() -> float:
         peer = Headgate(under=[sys.executable, str(WATCHED), str(longest)])
         with origin.serving(directory) as (stable, canary):
             site = Site(stable, canary, free_port(), directory)
-            with peer.serving(site, mirror=False):
+            with peer.serving(site, PLAIN):
                 measure.wait_until_answered(site.port)
                 asyncio.run(crowd(site.port))
         return float(longest.read_text())

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import traffic
-from peers.base import Site
+from peers.base import PLAIN, Duty, Site
 from peers.headgate import CANARY, STABLE, route_table
 
 from proxy.dataplane.downstream import Downstream
@@ -23,6 +23,8 @@ from proxy.model.vocabulary import UNIT_BUCKETS
 from proxy.telemetry import channel, pairs, slab
 
 CANARY_BUCKETS: Final = UNIT_BUCKETS // 5
+LINES_A_SWEEP: Final = 200
+"""At 2 000 requests a second."""
 
 
 class Nowhere(asyncio.Transport):
@@ -60,25 +62,28 @@ class Replay:
     """
     One client connection, one warm connection to each version.
 
-    ``shape`` as in scenarios.py (get, post, close); ``mirror`` copies each
-    request to the other version.
+    ``shape`` as in traffic.py (get, post, close). With ``log`` each request is a
+    line of JSON, written to nowhere as often as the sweep does.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         shape: str = "get",
+        duty: Duty = PLAIN,
         *,
-        mirror: bool = False,
+        log: bool = False,
     ) -> None:
         self._slab_fd = slab.create(1)
         self._pairs_fd = pairs.create(1)
         control = slab.ControlSlab(self._slab_fd)
         control.write_weights(0, [(CANARY, CANARY_BUCKETS), (STABLE, UNIT_BUCKETS)])
         self._ours, theirs = channel.pair()
-        table = route_table(Site(1, 2, 3, Path("/")), mirror=mirror)
+        table = route_table(Site(1, 2, 3, Path("/")), duty, log=log)
         table_fd = channel.sealed_document("table", table)
         self.worker = Worker(self._launch(theirs.detach()), loop)
+        self._nowhere = os.open(os.devnull, os.O_WRONLY)
+        self.worker._log_fd = self._nowhere  # noqa: SLF001 - not the caller's
         self.worker._take_table(table_fd)  # noqa: SLF001 - as at its start
         os.close(table_fd)
         self._upstreams: list[Upstream] = []
@@ -88,6 +93,7 @@ class Replay:
             upstream.idle_since = self.worker.now_s
             pool.idle.append(upstream)
             self._upstreams.append(upstream)
+        self._asked = 0
         self._ends = shape == "close"
         self.downstream = self._connected()
         self._requests = itertools.cycle(
@@ -106,6 +112,10 @@ class Replay:
             if upstream.leg is not None:
                 self._answer(upstream)
         self.worker.outbox.flush()
+        self._asked += 1
+        log = self.worker.access_log
+        if log is not None and self._asked % LINES_A_SWEEP == 0:
+            log.flush()
         if self._ends:
             self.downstream.connection_lost(None)
             self.downstream = self._connected()
@@ -134,6 +144,7 @@ class Replay:
         """Close what was opened."""
         self._ours.close()
         self.worker._channel.close()  # noqa: SLF001 - as at its end
+        os.close(self._nowhere)
         os.close(self._slab_fd)
         os.close(self._pairs_fd)
 

@@ -1,4 +1,4 @@
-"""The program behind ``aiohttp_proxy``: ``PORT STABLE_PORT CANARY_PORT``."""
+"""The program behind ``aiohttp_proxy``: ``PORT STABLE CANARY [COOKIE]``, ports."""
 
 import sys
 
@@ -16,13 +16,14 @@ HOP_BY_HOP = frozenset(
 CHUNK_BYTES = 65_536
 
 
-def make_app(stable_port: int, canary_port: int) -> web.Application:
-    """Return a proxy for two versions on this host."""
+def make_app(stable_port: int, canary_port: int, cookie: str) -> web.Application:
+    """Return a proxy for two versions on this host; the unit may be a cookie's."""
     origins = (f"http://127.0.0.1:{stable_port}", f"http://127.0.0.1:{canary_port}")
     sessions: list[ClientSession] = []
 
     async def forward(request: web.Request) -> web.StreamResponse:
-        unit = request.headers.get(UNIT_FIELD, "").encode()
+        values = request.cookies if cookie else request.headers
+        unit = values.get(cookie or UNIT_FIELD, "").encode()
         canary = mmh3.hash(unit, 0, signed=False) * 100 >> 32 < CANARY_PERCENT
         headers = {k: v for k, v in request.headers.items() if _passes(k)}
         headers["X-Forwarded-For"] = request.remote or ""
@@ -65,10 +66,10 @@ def _passes(name: str) -> bool:
 
 
 if __name__ == "__main__":
-    port, stable_port, canary_port = map(int, sys.argv[1:])
+    port, stable_port, canary_port = map(int, sys.argv[1:4])
     uvloop.install()
     web.run_app(
-        make_app(stable_port, canary_port),
+        make_app(stable_port, canary_port, "".join(sys.argv[4:])),
         host="127.0.0.1",
         port=port,
         access_log=None,

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from peers.base import Site, process
+from peers.base import Duty, Site, process
 
 
 class AiohttpProxy:
@@ -19,11 +19,11 @@ class AiohttpProxy:
         return None
 
     @contextlib.contextmanager
-    def serving(self, site: Site, *, mirror: bool) -> Iterator[int]:
+    def serving(self, site: Site, duty: Duty) -> Iterator[int]:
         """Run it for the length of the context."""
-        assert not mirror
+        assert not duty.mirror
         program = Path(__file__).with_name("aiohttp_program.py")
         ports = (site.port, site.stable_port, site.canary_port)
-        command = [sys.executable, str(program), *map(str, ports)]
+        command = [sys.executable, str(program), *map(str, ports), duty.cookie]
         with process(command, site.directory / "aiohttp.log") as child:
             yield child.pid

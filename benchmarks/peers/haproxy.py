@@ -4,7 +4,15 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
-from peers.base import CANARY_PERCENT, UNIT_FIELD, VERSION_FIELD, Site, process, program
+from peers.base import (
+    CANARY_PERCENT,
+    UNIT_FIELD,
+    VERSION_FIELD,
+    Duty,
+    Site,
+    process,
+    program,
+)
 
 CONFIGURATION: Final = """
 global
@@ -24,7 +32,7 @@ defaults
 frontend shop
     bind 127.0.0.1:{port} backlog 1024
     http-request set-header X-Forwarded-Proto http
-    http-request set-var(txn.share) req.hdr({unit}),xxh32,mod(100)
+    http-request set-var(txn.share) {unit},xxh32,mod(100)
     use_backend canary if {{ var(txn.share) -m int lt {canary} }}
     default_backend stable
 backend stable
@@ -47,14 +55,16 @@ class Haproxy:
         return None if program("haproxy") else "no haproxy (apt-get install haproxy)"
 
     @contextlib.contextmanager
-    def serving(self, site: Site, *, mirror: bool) -> Iterator[int]:
+    def serving(self, site: Site, duty: Duty) -> Iterator[int]:
         """Run it for the length of the context."""
-        assert not mirror
+        assert not duty.mirror
         path = site.directory / "haproxy.cfg"
         path.write_text(
             CONFIGURATION.format(
                 port=site.port,
-                unit=UNIT_FIELD,
+                unit=f"req.cook({duty.cookie})"
+                if duty.cookie
+                else f"req.hdr({UNIT_FIELD})",
                 canary=CANARY_PERCENT,
                 version=VERSION_FIELD,
                 stable_port=site.stable_port,

@@ -13,9 +13,18 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
-from peers.base import CANARY_PERCENT, PROXY_CORE, UNIT_FIELD, Site, pinned, wait
+from peers.base import (
+    CANARY_PERCENT,
+    PLAIN,
+    PROXY_CORE,
+    UNIT_FIELD,
+    Duty,
+    Site,
+    pinned,
+    wait,
+)
 from proxy.model.vocabulary import UNIT_BUCKETS
 from proxy.telemetry import channel, layout, pairs, slab
 
@@ -31,7 +40,8 @@ class Headgate:
 
     ``root`` is the tree whose ``proxy`` package runs; ``under`` is put before
     the command, for a program that watches it; with ``events`` every POST that
-    is answered well is a business event.
+    is answered well is a business event; with ``log`` every exchange is a line of
+    JSON in a file.
     """
 
     mirrors = True
@@ -43,18 +53,20 @@ class Headgate:
         under: Sequence[str] = (),
         *,
         events: bool = False,
+        log: bool = False,
     ) -> None:
         self.name = name
         self._root = root
         self._under = under
         self._events = events
+        self._log = log
 
     def missing(self) -> str | None:
         """Headgate is always here."""
         return None
 
     @contextlib.contextmanager
-    def serving(self, site: Site, *, mirror: bool) -> Iterator[int]:
+    def serving(self, site: Site, duty: Duty) -> Iterator[int]:
         """Run it for the length of the context."""
         with contextlib.ExitStack() as stack:
             slab_fd = slab.create(1)
@@ -69,7 +81,8 @@ class Headgate:
             stack.callback(ours.close)
             stack.callback(theirs.close)
             table_fd = channel.sealed_document(
-                "table", route_table(site, mirror=mirror, events=self._events)
+                "table",
+                route_table(site, duty, events=self._events, log=self._log),
             )
             stack.callback(os.close, table_fd)
             listener = stack.enter_context(_listener(site.port))
@@ -94,11 +107,12 @@ class Headgate:
             }
             kept = [slab_fd, pairs_fd, theirs.fileno(), table_fd]
             kept += [listener.fileno(), health.fileno()]
-            yield stack.enter_context(self._worker(launch, kept)).pid
+            log = stack.enter_context((site.directory / "access.log").open("wb"))
+            yield stack.enter_context(self._worker(launch, kept, log)).pid
 
     @contextlib.contextmanager
     def _worker(
-        self, launch: dict[str, Any], kept: list[int]
+        self, launch: dict[str, Any], kept: list[int], log: IO[bytes]
     ) -> Iterator[subprocess.Popen[bytes]]:
         """Run the process; it ends itself when it believes to be an orphan."""
         alive, ours = os.pipe()
@@ -107,6 +121,7 @@ class Headgate:
         child = subprocess.Popen(
             pinned(PROXY_CORE, [*self._under, *command]),
             pass_fds=[*kept, alive],
+            stdout=log,
             env={**os.environ, "PYTHONPATH": str(self._root)},
         )
         os.close(alive)
@@ -125,13 +140,19 @@ def _listener(port: int) -> socket.socket:
     return sock
 
 
-def route_table(site: Site, *, mirror: bool, events: bool = False) -> dict[str, Any]:
+def route_table(
+    site: Site, duty: Duty = PLAIN, *, events: bool = False, log: bool = False
+) -> dict[str, Any]:
     """Return what control would publish for two versions, 80 % and 20 %."""
     return {
         "generation": 1,
         "config_hash": "0",
         "trusted_proxies": [],
-        "access_log": {"format": "off", "sample": 0.01, "errors": 1.0},
+        "access_log": {
+            "format": "json" if log else "off",
+            "sample": 1.0,
+            "errors": 1.0,
+        },
         "limits": {
             "head": 32768,
             "fields": 100,
@@ -140,11 +161,11 @@ def route_table(site: Site, *, mirror: bool, events: bool = False) -> dict[str, 
             "connections": 20000,
             "inflight_per_version": 1024,
         },
-        "services": [_service(site, mirror=mirror, events=events)],
+        "services": [_service(site, duty, events=events)],
     }
 
 
-def _service(site: Site, *, mirror: bool, events: bool) -> dict[str, Any]:
+def _service(site: Site, duty: Duty, *, events: bool) -> dict[str, Any]:
     versions = {"stable": site.stable_port, "canary": site.canary_port}
     return {
         "name": "shop",
@@ -152,7 +173,7 @@ def _service(site: Site, *, mirror: bool, events: bool) -> dict[str, Any]:
         "match": [],
         "salt": "shop",
         "response_headers": True,
-        "unit": [{"header": UNIT_FIELD}],
+        "unit": [{"cookie": duty.cookie} if duty.cookie else {"header": UNIT_FIELD}],
         "overrides": [],
         "routes": [],
         "events": [_EVENT] if events else [],
@@ -201,7 +222,7 @@ def _service(site: Site, *, mirror: bool, events: bool) -> dict[str, Any]:
             "budget": 0.2,
             "shield": True,
         },
-        "mirror": _mirror() if mirror else None,
+        "mirror": _mirror() if duty.mirror else None,
     }
 
 

@@ -9,6 +9,7 @@ from peers.base import (
     PROXY_CORE,
     UNIT_FIELD,
     VERSION_FIELD,
+    Duty,
     Site,
     process,
     program,
@@ -68,20 +69,22 @@ class Nginx:
         return None if program("nginx") else "no nginx (apt-get install nginx-light)"
 
     @contextlib.contextmanager
-    def serving(self, site: Site, *, mirror: bool) -> Iterator[int]:
+    def serving(self, site: Site, duty: Duty) -> Iterator[int]:
         """Run it for the length of the context."""
         path = site.directory / "nginx.conf"
         path.write_text(
             CONFIGURATION.format(
                 directory=site.directory,
-                unit="http_" + UNIT_FIELD.replace("-", "_"),
+                unit=f"cookie_{duty.cookie}"
+                if duty.cookie
+                else "http_" + UNIT_FIELD.replace("-", "_"),
                 canary=CANARY_PERCENT,
                 stable_port=site.stable_port,
                 canary_port=site.canary_port,
                 idle=IDLE_MAX,
                 port=site.port,
                 version=VERSION_FIELD,
-                mirror="mirror /mirrored;" if mirror else "",
+                mirror="mirror /mirrored;" if duty.mirror else "",
             )
         )
         command = [program("nginx") or "nginx", "-e", "stderr", "-c", str(path)]

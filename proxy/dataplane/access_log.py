@@ -20,13 +20,16 @@ from typing import TYPE_CHECKING, Any, Final
 from proxy.dataplane import heads
 from proxy.dataplane.recorder import ERROR_STATUS_MIN, Failure
 from proxy.dataplane.replies import FAILURES, refusal_body
+from proxy.http1.fields import VISIBLE, flagging
 from proxy.http1.refusals import Refusal
 from proxy.http1.request import Request
 from proxy.model.vocabulary import FLAG_CODE_BASE, Flag
 
 if TYPE_CHECKING:
+    from proxy.dataplane.bound import BoundVersion
     from proxy.dataplane.downstream import Downstream
     from proxy.dataplane.exchange import Exchange
+    from proxy.dataplane.pool import Pool
 
 LINES_MAX: Final = 10_000
 """Lines held between two sweeps (100 ms); more are dropped and counted."""
@@ -38,6 +41,20 @@ HOST_BYTES_MAX: Final = 255
 """The same for a host: DNS has no longer names."""
 ID_BYTES_MAX: Final = 128
 """The same for a request's id that a client gave."""
+ASKED_MAX: Final = 1_024
+"""Endpoints of versions whose names are kept as bytes."""
+PLAIN: Final = flagging(bytes(one for one in VISIBLE if one not in b'"\\'))
+"""Changes what JSON would escape, and a # or space that nobody sends."""
+ID_FROM: Final = len(heads.REQUEST_ID)
+ID_TO: Final = ID_FROM + 32
+"""Where the fields that we add have the id that we made."""
+USUAL: Final = (
+    b'{"time":"%b.%03dZ","event":"access",%b,"client":"%b","request_id":"%b",'
+    b'"method":"%b","host":"%b","target":"%b","status":%d,"reason":null,"flag":null,'
+    b'"duration_ms":%.3f,"ttfb_ms":%.3f,"bytes_in":%d,"bytes_out":%d,"attempts":%d,'
+    b'"shielded":false,"failures":[]}'
+)
+"""A line of ``FIELDS`` where nothing failed."""
 REFUSED_STATUS_MIN: Final = 400
 """A request that was refused is an error of somebody's."""
 
@@ -45,7 +62,18 @@ REFUSED_STATUS_MIN: Final = 400
 class AccessLog:
     """``settings`` has ``format`` (json, text), ``sample`` and ``errors`` (0-1)."""
 
-    __slots__ = ("_chance", "_errors", "_fd", "_json", "_lines", "_sample", "dropped")
+    __slots__ = (
+        "_asked",
+        "_chance",
+        "_errors",
+        "_fd",
+        "_json",
+        "_lines",
+        "_sample",
+        "_second",
+        "_stamp",
+        "dropped",
+    )
 
     def __init__(
         self, settings: dict[str, Any], chance: random.Random, fd: int
@@ -56,6 +84,9 @@ class AccessLog:
         self._chance = chance
         self._fd = fd
         self._lines: list[bytes] = []
+        self._asked: dict[tuple[BoundVersion, Pool], bytes] = {}
+        self._second = 0
+        self._stamp = b""
         self.dropped = 0
 
     def note(self, exchange: "Exchange") -> None:
@@ -63,7 +94,70 @@ class AccessLog:
         status = exchange.status
         failed = status >= ERROR_STATUS_MIN or status == 0 or bool(exchange.trail)
         if self._wants(failed=failed):
-            self._add(_entry(exchange))
+            line = None if failed or not self._json else self._usual(exchange)
+            if line is None:
+                self._add(_entry(exchange))
+            else:
+                self._lines.append(line)
+
+    def _usual(self, exchange: "Exchange") -> bytes | None:
+        """
+        Return the line of an exchange without a fault, if nothing is to be escaped.
+
+        ``_add(_entry(exchange))`` without its objects: 9 instead of 41 µs.
+        """
+        request, down = exchange.request, exchange.down
+        pool = exchange.pool or exchange.asked
+        target, host = request.target, request.host
+        if pool is None or down is None or down.trusted or exchange.shielded:
+            return None
+        given = request.watched.get(b"x-request-id")
+        if given is None:
+            given = exchange.tracing[ID_FROM:ID_TO]
+        first_s, sent_s = exchange.first_s, exchange.sent_s
+        shown = target + host + given
+        if shown.translate(PLAIN) != shown or not (first_s and sent_s and given):
+            return None
+        if len(target) > TARGET_BYTES_MAX or len(host) > HOST_BYTES_MAX:
+            return None
+        if len(given) > ID_BYTES_MAX:
+            return None
+        key = (exchange.version, pool)
+        asked = self._asked.get(key) or self._learn(key, exchange.service.name)
+        now_ms = time.clock_gettime_ns(time.CLOCK_REALTIME) // 1_000_000
+        second = now_ms // 1000
+        if second != self._second:
+            self._second = second
+            self._stamp = _day(second).encode()
+        return USUAL % (
+            self._stamp,
+            now_ms - second * 1000,
+            asked,
+            down.address,
+            given,
+            request.method,
+            host,
+            target,
+            exchange.status,
+            max(monotonic() - exchange.started_s, 0.0) * 1000,
+            max(first_s - sent_s, 0.0) * 1000,
+            exchange.body_bytes,
+            exchange.answer_bytes,
+            exchange.attempts,
+        )
+
+    def _learn(self, key: "tuple[BoundVersion, Pool]", service: str) -> bytes:
+        """Return who is asked, as the middle of a line, and remember it."""
+        version, pool = key
+        named: dict[str, object] = {
+            "service": service,
+            "version": version.name,
+            "endpoint": pool.authority.decode(),
+        }
+        if len(self._asked) >= ASKED_MAX:
+            self._asked.clear()
+        self._asked[key] = line = _json(named)[1:-1]
+        return line
 
     def refused(
         self,
@@ -101,7 +195,7 @@ class AccessLog:
 
     def _add(self, entry: dict[str, object]) -> None:
         if self._json:
-            self._lines.append(json.dumps(entry, separators=(",", ":")).encode())
+            self._lines.append(_json(entry))
         else:
             self._lines.append(_text(entry))
 
@@ -265,8 +359,15 @@ def _milliseconds(seconds: float) -> float:
 def _timestamp() -> str:
     """Return this moment as RFC 3339 has it, in UTC."""
     now_ms = time.clock_gettime_ns(time.CLOCK_REALTIME) // 1_000_000
-    day = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now_ms // 1000))
-    return f"{day}.{now_ms % 1000:03d}Z"
+    return f"{_day(now_ms // 1000)}.{now_ms % 1000:03d}Z"
+
+
+def _day(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
+def _json(entry: dict[str, object]) -> bytes:
+    return json.dumps(entry, separators=(",", ":")).encode()
 
 
 def _text(entry: dict[str, object]) -> bytes:

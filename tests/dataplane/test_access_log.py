@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from proxy.dataplane.access_log import FIELDS
 from proxy.telemetry import layout
 from tests.support import table
 from tests.support.data_plane import DataPlane
@@ -124,6 +125,39 @@ async def test_who_asked_and_who_was_asked() -> None:
     assert second["request_id"] == "mine"
     assert (first["reason"], first["flag"], first["failures"]) == (None, None, [])
     assert 0 < first["ttfb_ms"] <= first["duration_ms"]
+
+
+async def test_the_usual_line_is_like_any_other() -> None:
+    """What is written without JSON's help has the same fields in the same order."""
+    dated = "Date: Sun, 22 Nov 2026 12:00:00 GMT"
+
+    async def script(call: Call) -> None:
+        await call.reply(b"whole", dated)
+
+    async with (
+        ScriptedOrigin(script) as origin,
+        logging(origin, form="json", sample=1.0) as (plane, reading),
+        dial(plane.port) as wire,
+    ):
+        for target in ("/a", '/a"b\\c', "/" + "a" * 600):
+            await wire.ask(get(target, "x-request-id: mine"))
+            await wire.ask(get(target, 'x-request-id: mi"ne'))
+            await wire.ask(get(target))
+        shown = [json.loads(line) for line in await lines(reading, 9)]
+
+    changing = ("time", "request_id", "duration_ms", "ttfb_ms", "target")
+    assert [list(one) for one in shown] == [list(FIELDS)] * 9
+    assert {json.dumps(one | dict.fromkeys(changing)) for one in shown} == {
+        json.dumps(shown[0] | dict.fromkeys(changing))
+    }
+    assert shown[0]["client"] == "127.0.0.1"
+    assert shown[0]["endpoint"] == f"127.0.0.1:{origin.port}"
+    assert [one["request_id"] for one in shown[:2]] == ["mine", 'mi"ne']
+    assert [len(one["request_id"]) for one in shown[2::3]] == [32] * 3
+    assert [one["target"] for one in shown[::3]] == ["/a", '/a"b\\c', "/" + "a" * 511]
+    for one in shown:
+        assert 0 < one["ttfb_ms"] <= one["duration_ms"]
+        assert datetime.fromisoformat(one["time"]).tzinfo is not None
 
 
 async def test_shielding_is_seen() -> None:
