@@ -9,6 +9,7 @@ connection on which something arrived is not idle.
 import fcntl
 import heapq
 import termios
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ connections takes some milliseconds."""
 
 def relieve(worker: "Worker") -> None:
     """Make room where there is little; called ten times a second."""
-    allowed = int(worker.connections_max * CROWDED)
+    allowed = ceil(worker.connections_max * CROWDED)
     if worker.connections < allowed:
         worker.head_s = worker.head_s_max
         return

@@ -3,9 +3,9 @@ Which endpoint of a version takes the next attempt, and which is left out.
 
 An endpoint that failed ``FAILURES_MAX`` times in a row is left out for a while;
 then one request tries it, and a failure leaves it out for twice as long. What an
-active check found down is left out as well. The last one left is never left out:
-asking it can only help. A canary whose checks all fail is the exception, as long
-as stable can answer instead.
+active check found down is left out as well. The last one left is never left out,
+because asking it can only help; a canary's is for requests that stable can answer
+instead, and for no others.
 
 An ordinary request of a version with one endpoint never comes here: lists are
 made anew when something changes, not when somebody chooses.
@@ -38,11 +38,9 @@ NOT_ITS_FAULT: Final = frozenset({Flag.UO, Flag.UH})
 def choose(exchange: "Exchange") -> Pool | None:
     """Return the endpoint of the next attempt; None if stable should answer."""
     version = exchange.version
-    pools = version.pools
+    pools = version.pools or _pools_of_a_bad_canary(exchange)
     if not pools:
-        if retry.is_shielded(exchange):
-            return None
-        pools = version.every
+        return None
     trail = exchange.trail
     if trail and len(pools) > 1:
         tried = {failure.pool for failure in trail}
@@ -60,6 +58,14 @@ def choose(exchange: "Exchange") -> Pool | None:
     return pool
 
 
+def _pools_of_a_bad_canary(exchange: "Exchange") -> list[Pool]:
+    """Return whom to ask of a canary without a good endpoint; nobody if shielded."""
+    every = exchange.version.every
+    if not retry.is_shielded(exchange):
+        return every
+    return [pool for pool in every if pool.on_trial and not pool.down][:1]
+
+
 def failed(exchange: "Exchange", pool: Pool) -> None:
     """Count a failure of an endpoint, and leave it out where that says so."""
     pool.failures += 1
@@ -67,10 +73,17 @@ def failed(exchange: "Exchange", pool: Pool) -> None:
     if pool.out_until_s:
         if pool.prober is exchange or pool.on_trial:
             _leave_out(exchange, pool, now_s)
-    elif pool.failures >= FAILURES_MAX and any(
-        one is not pool and one.is_open for one in exchange.version.every
-    ):
+    elif pool.failures >= FAILURES_MAX and _is_dispensable(exchange, pool):
         _leave_out(exchange, pool, now_s)
+
+
+def _is_dispensable(exchange: "Exchange", pool: Pool) -> bool:
+    """Whether somebody else can answer: another endpoint, or stable."""
+    version, service = exchange.version, exchange.service
+    if any(one is not pool and one.is_open for one in version.every):
+        return True
+    shield = service.service.retries.shield
+    return shield and version.is_canary and service.stable is not None
 
 
 def succeeded(exchange: "Exchange", pool: Pool) -> None:
@@ -100,11 +113,13 @@ def _leave_out(exchange: "Exchange", pool: Pool, now_s: float) -> None:
 def refresh(version: "BoundVersion") -> None:
     """List anew which endpoints may be asked."""
     up = [pool for pool in version.every if not pool.down]
-    version.pools = (
-        [pool for pool in up if not pool.out_until_s or pool.on_trial]
-        or up
-        or ([] if version.is_canary else version.every)
-    )
+    pools = [pool for pool in up if not pool.out_until_s or pool.on_trial]
+    if version.is_canary:
+        # A trial is one request's: where nobody else is there, all have to ask.
+        sure = any(not pool.on_trial for pool in pools)
+        version.pools = pools if sure else []
+    else:
+        version.pools = pools or up or version.every
 
 
 def review(service: "BoundService", worker: "Worker") -> None:

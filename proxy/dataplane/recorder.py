@@ -148,7 +148,11 @@ def attempt_failed(exchange: "Exchange", code: int, now_s: float) -> None:
             _witness(exchange, code, now_s, NOT_TIMED, NOT_TIMED)
         if exchange.judged and exchange.version.is_canary:
             flag = code - FLAG_CODE_BASE
-            judge_outcome(exchange, failed=True, connect=flag in (Flag.UF, Flag.UCT))
+            connect = flag in (Flag.UF, Flag.UCT)
+            # No endpoint is left because none could be connected to: go on counting.
+            if flag == Flag.UH:
+                connect = exchange.version.state.connect_failures > 0
+            judge_outcome(exchange, failed=True, connect=connect)
 
 
 def _again(exchange: "Exchange", *, ok: int, failed: bool) -> None:

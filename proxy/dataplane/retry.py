@@ -51,6 +51,9 @@ CONDITIONS: Final = {
 """Flags that can be tried again, as ``retries.on`` spells them: an answer that is
 malformed or late counts like the status that the user would get (as in Envoy). The
 last two are not among its words: only stable's answer can help there."""
+UNASKED: Final = frozenset({"overflow", "no_endpoint"})
+"""Nobody was asked: stable's is the first attempt that is made, and needs no
+budget."""
 GATEWAY_STATUSES: Final = frozenset({502, 503, 504})
 
 
@@ -79,10 +82,7 @@ def is_shielded(exchange: "Exchange") -> bool:
     """Whether stable would answer if the present attempt failed."""
     idempotent = exchange.request.method in IDEMPOTENT
     target = _target(exchange, "", idempotent=idempotent)
-    if target is None:
-        return False
-    earn(exchange.service, exchange.worker.words)
-    return _budget(exchange, target).tokens >= 1
+    return target is not None
 
 
 def is_stale(exchange: "Exchange") -> bool:
@@ -111,7 +111,8 @@ def _again(exchange: "Exchange", condition: str, *, idempotent: bool) -> bool:
     if target is None:
         return False
     same = target is exchange.version
-    _budget(exchange, target).spend()
+    if condition not in UNASKED:
+        _budget(exchange, target).spend()
     if not same:
         exchange.worker.words[exchange.version.cell + C_SHIELDED] += 1
         exchange.shielded = True
@@ -142,6 +143,8 @@ def _where(
     target = _target(exchange, condition, idempotent=idempotent)
     if target is None:
         return None
+    if condition in UNASKED:
+        return target
     earn(exchange.service, exchange.worker.words)
     if _budget(exchange, target).tokens < 1:
         cell = exchange.version.cell

@@ -140,7 +140,7 @@ class Sweep:
             words[at] = 0
         ages: list[int] = []
         for exchange in worker.active:
-            if not exchange.evidence or exchange.attempts != 1 or exchange.tunnel:
+            if not exchange.evidence or exchange.trail or exchange.tunnel:
                 continue
             if exchange.response is not None and exchange.response.stream:
                 continue

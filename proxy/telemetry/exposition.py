@@ -37,7 +37,8 @@ UPSTREAM_FLAGS = (
     *(Flag.UF, Flag.UC, Flag.UT, Flag.UR, Flag.UPE, Flag.UH, Flag.UO, Flag.UCT),
     Flag.SI,
 )
-"""What is a version's failure; the others are the client's or nobody's."""
+"""What is a version's failure, and answers that stalled (SI), which are charged to
+nobody and yet cut; the others are the client's."""
 
 RETRY_OUTCOMES = {
     "success": layout.C_RETRY_OK,

@@ -1,6 +1,7 @@
 """Endpoints that fail are left out, tried by one request, and taken back."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,7 +27,7 @@ from tests.support.eventually import eventually
 from tests.support.free_port import free_port
 from tests.support.scripted_origin import Call, ScriptedOrigin
 from tests.support.stage import Service, Stage, flagged
-from tests.support.wire import dial, fetch, get, post
+from tests.support.wire import Wire, dial, fetch, get, post
 
 ONCE: dict[str, Any] = {"attempts": 0, "shield": False}
 TAG = 77
@@ -204,13 +205,72 @@ async def test_a_canary_without_a_healthy_endpoint_is_shielded(stage: Stage) -> 
     assert service.word("canary", layout.C_SHIELDED) == 1
 
 
+async def test_a_canary_that_only_fails_is_left_out_for_who_can_be_shielded(
+    stage: Stage,
+) -> None:
+    """Five failures, then UH: charged to it, answered by stable, no budget needed."""
+
+    async def broken(call: Call) -> None:
+        call.reset()
+
+    async with ScriptedOrigin() as stable, ScriptedOrigin(broken) as canary:
+        service = await stage.serve(
+            {"stable": [stable], "canary": [canary]},
+            fail_fast=None,
+            retries={"budget": 0.0},
+        )
+        service.weight(100_000)
+        async with dial(stage.port) as wire:
+            answers = [await wire.ask(get()) for _ in range(400)]
+            posted = await wire.ask(post(b"order"))
+        attempts = service.attempts("canary")
+
+    assert {answer.status for answer in answers} == {200}
+    assert posted.status == 502
+    assert attempts[flagged(Flag.UR)] <= FAILURES_MAX + 3  # a POST, and trials
+    assert sum(attempts.values()) == 401
+    assert sum(service.bank("canary", 1).values()) == 401
+
+
+async def test_a_canary_that_is_back_is_tried_by_one(stage: Stage) -> None:
+    """While the trial hangs all others go to stable; its answer lets all back."""
+    back = ScriptedOrigin(hangs := HangFirst())
+    back.port = free_port()
+    async with ScriptedOrigin() as stable:
+        service = await stage.serve(
+            {"stable": [stable], "canary": [back.port]},
+            fail_fast=None,
+            timeouts={"attempt": 1.0},
+        )
+        service.weight(100_000)
+        async with dial(stage.port) as wire, dial(stage.port) as other:
+            while service.word("canary", layout.C_EJECTED) == 0:
+                assert (await wire.ask(get())).status == 200
+            async with back:
+                trial = asyncio.get_running_loop().create_task(
+                    until(other, lambda: bool(back.requests))
+                )
+                await eventually(lambda: bool(back.requests))
+                for _ in range(50):
+                    assert (await wire.ask(get())).status == 200
+                assert len(back.requests) == 1
+                await trial
+                await until(wire, lambda: hangs.answered > 3)
+
+
+async def until(wire: Wire, holds: Callable[[], bool]) -> None:
+    """Ask, and get good answers, until it holds."""
+    while not holds():
+        assert (await wire.ask(get())).status == 200
+
+
 # --- time, without a clock ---
 
 
-def version_of(count: int) -> Any:  # noqa: ANN401 - what the functions read of it
-    """Return a version with so many endpoints."""
+def version_of(count: int, *, is_canary: bool = False) -> Any:  # noqa: ANN401 - a part
+    """Return a version with so many endpoints, as far as the functions read it."""
     every = [_pool(port) for port in range(1, count + 1)]
-    return SimpleNamespace(every=every, pools=every, is_canary=False)
+    return SimpleNamespace(every=every, pools=every, is_canary=is_canary)
 
 
 def _pool(port: int) -> Pool:
@@ -223,7 +283,9 @@ def _pool(port: int) -> Pool:
 def request_at(version: Any, now_s: float, chance: float = 0.0) -> Any:  # noqa: ANN401
     """Return an exchange of that version as far as the functions read it."""
     worker = SimpleNamespace(now_s=now_s, chance=SimpleNamespace(random=lambda: chance))
-    return SimpleNamespace(version=version, worker=worker, pool=None)
+    retries = SimpleNamespace(shield=True)
+    service = SimpleNamespace(service=SimpleNamespace(retries=retries), stable=1)
+    return SimpleNamespace(version=version, worker=worker, service=service, pool=None)
 
 
 @given(st.floats(0, 1, exclude_max=True))
@@ -285,7 +347,7 @@ def test_a_trial_that_ends_without_an_answer_is_made_again() -> None:
     st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.floats(0, 5)), max_size=80)
 )
 def test_somebody_can_always_be_asked(events: list[tuple[int, bool, float]]) -> None:
-    """Whatever fails, in whatever order: the list is never empty."""
+    """Whatever fails of stable, in whatever order: the list is never empty."""
     version = version_of(3)
     now_s = 100.0
     for number, good, passed_s in events:

@@ -149,6 +149,21 @@ async def test_idle_origin_connections_are_closed_early(stage: Stage) -> None:
         await eventually(lambda: service.word("stable", layout.C_POOL_IDLE) == 1)
 
 
+async def test_an_origin_that_keeps_for_a_second_is_not_kept(stage: Stage) -> None:
+    """`Keep-Alive: timeout=1`: less one second nothing is left."""
+
+    async def script(call: Call) -> None:
+        await call.reply(b"", "Keep-Alive: timeout=1")
+
+    async with ScriptedOrigin(script) as stable:
+        await stage.serve({"stable": [stable]})
+        async with dial(stage.port) as wire:
+            for _ in range(3):
+                await wire.ask(get())
+
+    assert stable.connections == 3
+
+
 # --- the end ---
 
 

@@ -1,6 +1,7 @@
 """
 Faults under load: with an idempotent workload and `shield` on nobody sees them.
 
+There is no rollout here, so no fail-fast: the canary keeps its half of the users.
 Each runs for ``FAULT_S``; ``HEADGATE_FAULT_S=60`` makes it the minute that figures
 are taken from.
 """
@@ -28,7 +29,7 @@ SHOP = """\
     versions:
       stable: {{endpoints: [{stable}]}}
       canary: {{endpoints: ["http://127.0.0.1:{canary}"]}}
-    split: {{stable: 80, canary: 20}}
+    split: {{stable: 50, canary: 50}}
     unit: [{{header: x-user-id}}]
     timeouts: {{attempt: {attempt}s}}
 """
@@ -62,12 +63,11 @@ def told(load: Load, product: Product) -> None:
 
 def attempts(page: str, version: str) -> dict[str, float]:
     """Return a version's failed attempts by flag, as /metrics shows them."""
-    start = f'headgate_upstream_failures_total{{service="shop",version="{version}"'
     return {
         line.split('reason="')[1].split('"')[0]: float(line.rpartition(" ")[2])
         for line in page.splitlines()
-        if line.startswith(start)
-        or (line.startswith("headgate_upstream_failures_total") and version in line)
+        if line.startswith("headgate_upstream_failures_total{")
+        and f'version="{version}"' in line
     }
 
 
@@ -105,7 +105,7 @@ async def test_a_canary_that_answers_badly(
         page = await asyncio.to_thread(product.metrics)
 
     assert load.tally.errors == 0
-    assert set(attempts(page, "canary")) == {"UR" if fault == "halves" else "UPE"}
+    assert ("UR" if fault == "halves" else "UPE") in attempts(page, "canary")
     assert attempts(page, "stable") == {}
 
 
@@ -120,7 +120,7 @@ async def test_a_canary_that_hangs(tmp_path: Path, start_origin: StartOrigin) ->
     stables_s = sorted(quick)[int(len(quick) * 0.99)]
 
     assert load.tally.errors == 0
-    assert set(attempts(page, "canary")) == {"UT"}
+    assert "UT" in attempts(page, "canary")
     assert len(quick) < load.tally.total
     slowest_s = load.tally.quantile_s(0.99)
     print(f"stable p99 {stables_s * 1000:.1f} ms, p99 {slowest_s * 1000:.1f} ms")  # noqa: T201
