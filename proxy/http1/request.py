@@ -25,7 +25,16 @@ from proxy.http1.refusals import (
     METHOD_NOT_ALLOWED,
     Refusal,
 )
-from proxy.http1.steering import CONNECTION, DROP, HOST, PASS, VIA, WATCH, Line
+from proxy.http1.steering import (
+    CLOSE,
+    CONNECTION,
+    DROP,
+    HOST,
+    PASS,
+    VIA,
+    WATCH,
+    Line,
+)
 
 CRLF: Final = b"\r\n"
 HEADS_MAX: Final = 256
@@ -45,6 +54,9 @@ COMMON_METHODS: Final = frozenset(
     {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"}
 )
 """Methods known to be tokens; any other token is checked, then forwarded."""
+
+USUAL_OPTIONS: Final = {b"keep-alive": DROP, b"close": CLOSE}
+"""What most Connection lines say, and what is left to do then."""
 
 REFUSED_METHODS: Final = frozenset({b"TRACE", b"CONNECT"})
 
@@ -294,8 +306,8 @@ class RequestParser:
         """Return what a line of interest means."""
         if kind == HOST:
             return kind, fields.valid_host(value) or b"", value
-        if kind == CONNECTION and value.lower() == b"keep-alive":
-            return DROP, name, value
+        if kind == CONNECTION:
+            return USUAL_OPTIONS.get(value.lower(), CONNECTION), name, value
         return kind, name, value
 
     def _learn_name(self, name: bytes) -> Name | None:

@@ -39,6 +39,8 @@ FORWARDED: Final = 9
 WATCH: Final = 10
 VIA: Final = 11
 MAX_FORWARDS: Final = 12
+CLOSE: Final = 13
+"""A Connection line that says close and no more: one of the usual ones."""
 
 KINDS: Final = {
     b"host": HOST,
@@ -115,6 +117,9 @@ def apply(
             if length is None or request.length >= 0:
                 return BAD_LENGTH
             request.length = length
+        elif kind == CLOSE:
+            request.close = True
+            request.plain = False
         elif kind == FORWARDED:
             request.forwarded += ((name, value),)
         else:
