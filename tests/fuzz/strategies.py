@@ -188,3 +188,40 @@ def split(data: bytes, points: list[int]) -> list[bytes]:
     """Cut ``data`` at points taken modulo its size; no piece is empty."""
     edges = sorted({0, len(data), *(point % (len(data) + 1) for point in points)})
     return [data[start:end] for start, end in pairwise(edges)]
+
+
+def obfuscations() -> list[bytes]:
+    """
+    Return requests with every octet at every place around two framing fields.
+
+    Each has a body that is a request to whom reads the other field; which of the
+    two counts, or that none does, is all that peers disagree about.
+    """
+    length = b"Content-Length: %d" % len(OBFUSCATED_BODY)
+    out = []
+    for octet in (bytes([value]) for value in range(256)):
+        for name, value in (
+            (b"Transfer-Encoding", b"chunked"),
+            (b"Content-Length", b"5"),
+        ):
+            lines = (
+                octet + name + b": " + value,
+                name[:8] + octet + name[8:] + b": " + value,
+                name + octet + b": " + value,
+                name + b":" + octet + value,
+                name + b": " + value[:1] + octet + value[1:],
+                name + b": " + value + octet,
+                name + b": " + value + b", " + octet,
+                b"X-A: b" + octet + name + b": " + value,
+                b"X-A: b\r" + octet + name + b": " + value,
+                b"X-A: b" + octet + b"\n" + name + b": " + value,
+                name + b": " + value + octet + b"X-A: b",
+            )
+            other = length if name[:1] == b"T" else b"Transfer-Encoding: chunked"
+            for line in lines:
+                head = b"\r\n".join((b"POST /a HTTP/1.1", b"Host: a", other, line))
+                out.append(head + b"\r\n\r\n" + OBFUSCATED_BODY)
+    return out
+
+
+OBFUSCATED_BODY = b"0\r\n\r\n" + EVIL

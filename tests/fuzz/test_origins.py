@@ -34,6 +34,8 @@ PATIENCE_S = 20.0
 LOOK_EVERY_S = 0.002
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
 """Conversations an origin; `make fuzz` asks for many more."""
+OBFUSCATIONS_APART = 3_000
+"""Every fiftieth of five thousand where 60 conversations are held, all from 3 000."""
 CELL = 1
 CLIENT = "127.0.0.1"
 """What we write into X-Forwarded-For; whatever a client writes there is dropped."""
@@ -135,6 +137,12 @@ def test_no_known_attack_yields_a_request_more(rig: Rig) -> None:
     attacks = [data for group in GROUPS.values() for data, _ in group.values()]
     for data in [*attacks, *REFUSED.values()]:
         check(rig, [data, strategies.EVIL.replace(b"evil", b"behind")])
+
+
+def test_no_obfuscation_yields_a_request_more(rig: Rig) -> None:
+    """RFC 9112 section 11.2: any octet around a framing field; a part of them."""
+    for data in strategies.obfuscations()[:: max(OBFUSCATIONS_APART // EXAMPLES, 1)]:
+        check(rig, [data])
 
 
 CHUNKS = b"5;a=b\r\nhello\r\n005\r\n0\r\n\r\n\r\n0\r\nX-Sum: 1\r\nHost: b\r\n\r\n"

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.http1.request import Request
 from tests.fuzz import properties, strategies
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -16,6 +17,16 @@ CORPUS = Path(__file__).parent / "corpus"
 def test_a_head_yields_one_request_or_a_refusal(head: bytes) -> None:
     """RFC 9112 section 3: and llhttp and h11 read the request that we read."""
     properties.check_head(head)
+
+
+def test_no_octet_around_a_framing_field_hides_it() -> None:
+    """RFC 9112 section 11.2: it is that field and refused, or none and harmless."""
+    for data in strategies.obfuscations():
+        head = data.partition(b"\r\n\r\n")[0]
+        properties.check_head(head)
+        request = properties.new_parser().parse(head)
+        if isinstance(request, Request):
+            assert request.chunked != (request.length >= 0)
 
 
 @settings(max_examples=100)
