@@ -63,6 +63,7 @@ def status_tree(state: Document) -> Line:
     below = [
         Line("weights", _weights(state["split"])),
         *_progress(state),
+        *_around(state),
         *_to_commit(state),
         *_unjudged(state),
         Line("versions", below=tuple(map(_version, state.get("versions", ())))),
@@ -138,7 +139,7 @@ def _progress(state: Document) -> list[Line]:
     if steps and state.get("step"):
         present = int(state["step"])
         path = " → ".join(
-            f"[{step['weight']:g}]" if index == present else f"{step['weight']:g}"
+            f"[{_step(step)}]" if index == present else _step(step)
             for index, step in enumerate(steps, start=1)
         )
         lines.append(Line("step", f"{present} of {len(steps)}: {path}"))
@@ -148,6 +149,38 @@ def _progress(state: Document) -> list[Line]:
         lines.append(Line("next", _next(state["next"])))
     if state.get("exposed_requests") is not None and state.get("id"):
         lines.append(Line("exposed", f"{state['exposed_requests']} requests"))
+    return lines
+
+
+def _step(step: Document) -> str:
+    """Return a step's weight, and whom it is meant for if not for all."""
+    only = step.get("only") or {}
+    parts = [
+        f"{name}={value}"
+        for key in ("header", "cookie")
+        for name, value in (only.get(key) or {}).items()
+    ]
+    parts += [str(only[key]) for key in ("method", "path_prefix") if only.get(key)]
+    return f"{step['weight']:g}" + (f" of {' '.join(parts)}" if parts else "")
+
+
+def _around(state: Document) -> list[Line]:
+    """Return what holds or follows the steps: a freeze, gates, a bake, a start."""
+    lines = []
+    freeze, bake = state.get("freeze"), state.get("bake")
+    if freeze:
+        told = str(freeze["message"]) + (", overridden" * bool(freeze["overridden"]))
+        lines.append(Line("freeze", told, Tone.HELD))
+    lines += [
+        Line("gate", f"waits for {gate['name']}", Tone.HELD)
+        for gate in state.get("gates") or ()
+    ]
+    if bake and bake["begun"]:
+        done = f"{bake['seconds']:.0f} of {bake['duration']:g} s"
+        told = f"{done}, the old version keeps {bake['holdback']:g} %"
+        lines.append(Line("bake", told))
+    if state.get("pending"):
+        lines.append(Line("pending", f"revision {state['pending']}", Tone.BUSY))
     return lines
 
 

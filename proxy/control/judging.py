@@ -92,7 +92,9 @@ class Judging:
             canary=run.canary,
             epoch=epoch,
             slos=plan.slos,
-            baseline=live.get(versions.index(run.stable), 0) > 0,
+            # Where a ring has the canary only, stable is heard outside of it.
+            baseline=live.get(versions.index(run.stable), 0) > 0
+            or run.present.only is not None,
         )
         rate = self._rates.setdefault(steward.name, Rate())
         return analysis.judge(

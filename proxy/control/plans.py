@@ -24,6 +24,7 @@ from proxy.rollout.plan import (
     OnNoTraffic,
     OnTimeout,
     OnUndecided,
+    Ring,
     Rollback,
     RolloutPlan,
     Start,
@@ -147,6 +148,14 @@ def _step(rollout: RolloutSettings, step: StepSettings, min_requests: int) -> St
         min_requests=min_requests if step.min_requests is None else step.min_requests,
         pause=step.pause,
         slos=None if step.slos is None else (*_written(step.slos), *_guards(rollout)),
+        only=None
+        if step.only is None
+        else Ring(
+            dict(step.only.header),
+            dict(step.only.cookie),
+            step.only.method,
+            step.only.path_prefix,
+        ),
     )
 
 

@@ -119,8 +119,12 @@ class Steward:
     def roles(self) -> Roles:
         """What the table says beside the settings."""
         salt = salt_of(self.name, self.settings, self.memory.salt_revision)
-        run = run_name(self.settings, self.stable, self.state.revisions)
-        return Roles(self.stable, self.canary, salt, run)
+        compared = run_name(self.settings, self.stable, self.state.revisions)
+        run = self.state.run
+        plan = self.plan if run is None or not self.state.active else run.plan
+        steps = () if plan is None else plan.steps
+        rings = tuple((one.only, one.weight) for one in steps if one.only is not None)
+        return Roles(self.stable, self.canary, salt, compared, rings)
 
     @property
     def dirty(self) -> bool:

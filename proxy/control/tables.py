@@ -13,6 +13,7 @@ from typing import Any
 from proxy.control.allocation import ARM_CONTROL, ARM_MIRROR, Allocation, Wish
 from proxy.control.parallel import compare_document
 from proxy.model.vocabulary import UNIT_BUCKETS
+from proxy.rollout.plan import Ring
 from proxy.settings.addresses import parse_endpoint, parse_route
 from proxy.settings.schema import (
     EventWhenSettings,
@@ -38,6 +39,8 @@ class Roles:
     salt: str
     run: str = ""
     """Of the parallel run that answers are compared in; empty: none."""
+    rings: tuple[tuple[Ring, float], ...] = ()
+    """The rings of the rollout under way, or of the next, with their percent."""
 
 
 def wish_of(name: str, service: ServiceSettings) -> Wish:
@@ -139,6 +142,10 @@ def _service(
             {"when": _when(one.when), "version": index[one.version]}
             for one in service.overrides
         ],
+        "rings": [
+            {"when": _ring(ring), "bound": round(percent * BUCKETS_A_PERCENT)}
+            for ring, percent in roles.rings
+        ],
         "routes": [_route(route) for route in service.routes],
         "events": [
             _event(event, one.when, wish, allocation)
@@ -233,6 +240,15 @@ def _when(when: WhenSettings) -> JsonObject:
     if when.path_prefix is not None:
         condition["path_prefix"] = when.path_prefix
     return condition
+
+
+def _ring(ring: Ring) -> JsonObject:
+    return {
+        "header": dict(ring.header),
+        "cookie": dict(ring.cookie),
+        "method": ring.method,
+        "path_prefix": ring.path_prefix,
+    }
 
 
 def _event(

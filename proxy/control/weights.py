@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 
 from proxy.control.allocation import Allocation, Kind, Place
 from proxy.control.steward import Steward
-from proxy.control.tables import row_of
+from proxy.control.tables import BUCKETS_A_PERCENT, row_of
 from proxy.model.vocabulary import UNIT_BUCKETS
+from proxy.rollout.state import open_rings_of
 from proxy.telemetry import layout
-from proxy.telemetry.slab import ControlSlab
+from proxy.telemetry.slab import ControlSlab, Rings
 
 FLIP_GAP_S = 0.02
 """Two epochs of one service are at least so far apart: no worker is then still
@@ -90,15 +91,20 @@ class WeightWriter:
         versions = place.key[1:]
         row = wanted_row(steward, versions)
         present = self._slab.weights(place.first)
-        if row is None or (row == present and not steward.reflip):
+        rings, before = rings_of(steward), self._slab.rings(place.first)
+        same = row == present and rings == before
+        if row is None or (same and not steward.reflip):
             return True
         stable = versions.index(steward.stable) if steward.stable in versions else -1
-        if present and raises(present, row, stable) and not settled:
+        widened = steward.state.canary_weight > 0.0 and _meant(rings) != _meant(before)
+        raised = bool(present) and raises(present, row, stable)
+        if (raised or widened) and not settled:
             return False
         key = f"{steward.name}/{place.first}"
         if now_s - self._flipped_s.get(key, -FLIP_GAP_S) < FLIP_GAP_S:
             return False
-        self._slab.flip(place.first, row, cells_of(allocation, steward.name))
+        cells = cells_of(allocation, steward.name)
+        self._slab.flip(place.first, row, cells, rings)
         self._flipped_s[key] = now_s
         return True
 
@@ -124,6 +130,19 @@ def wanted_row(
     if not any(weights.get(name, 0.0) > 0 for name in versions):
         return None
     return row_of(versions, weights, stable=steward.stable, canary=steward.canary)
+
+
+def rings_of(steward: Steward) -> Rings | None:
+    """Return the rings that the steward's weights are meant for."""
+    found = open_rings_of(steward.state)
+    if found is None:
+        return None
+    return Rings(found.count, found.all, round(found.lid * BUCKETS_A_PERCENT))
+
+
+def _meant(rings: Rings | None) -> tuple[int, bool]:
+    """Return whom a row is meant for; a lid only ever lowers."""
+    return (0, True) if rings is None else (rings.count, rings.all)
 
 
 def shares(row: Row) -> dict[int, int]:

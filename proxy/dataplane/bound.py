@@ -16,7 +16,13 @@ from proxy.dataplane.guard import Guard
 from proxy.dataplane.pool import Pool
 from proxy.http1.request import Request, RequestParser
 from proxy.http1.response import ResponseParser
-from proxy.routing.decide import Row, cookie_to_issue, row_of
+from proxy.routing.decide import (
+    OpenRings,
+    Row,
+    cookie_to_issue,
+    open_rings,
+    row_of,
+)
 from proxy.routing.table import HEADER_UNIT, Endpoint, RouteTable, Service, Version
 from proxy.telemetry import layout
 
@@ -144,6 +150,7 @@ class Shares:
         "canary_banks",
         "control_banks",
         "epoch",
+        "rings",
         "row",
         "stable_banks",
     )
@@ -152,6 +159,7 @@ class Shares:
         self.epoch = epoch
         self.row = row
         self.canary = 0
+        self.rings: OpenRings | None = None
         self.canary_banks: tuple[int, ...] = ()
         self.stable_banks: tuple[int, ...] = ()
         self.control_banks: tuple[int, ...] = ()
@@ -229,6 +237,8 @@ class BoundService:
         if canary is None or stable is None or not row or row[0][1] != canary.index:
             return shares
         shares.canary = row[0][0]
+        if self.service.rings:
+            shares.rings = open_rings(shared, self.base, epoch, self.service)
         bank = layout.bank_offset(epoch)
         shares.canary_banks = (canary.cell + bank,)
         shares.stable_banks = (stable.cell + bank,)

@@ -15,6 +15,7 @@ from proxy.model.vocabulary import UNIT_BUCKETS
 from proxy.routing.buckets import bucket_of_unit
 from proxy.routing.decide import (
     UNIT_BYTES_MAX,
+    in_rings,
     overridden,
     owner_of,
     unit_of,
@@ -22,7 +23,9 @@ from proxy.routing.decide import (
 from proxy.telemetry.layout import CELL_WORDS, RS_TRIP
 
 if TYPE_CHECKING:
-    from proxy.dataplane.bound import BoundService, BoundTable
+    from collections.abc import Sequence
+
+    from proxy.dataplane.bound import BoundService, BoundTable, Shares
     from proxy.dataplane.downstream import Downstream
 
 WITNESS_AGAIN_S: Final = 10
@@ -70,6 +73,32 @@ def _unit(
     return unit
 
 
+def _ringed(
+    exchange: Exchange,
+    service: "BoundService",
+    shares: "Shares",
+    request: Request,
+    words: "Sequence[int]",
+) -> bool:
+    """Give the canary to who is in an open ring; return whether that is evidence."""
+    rings, canary, stable = shares.rings, service.canary, service.stable
+    assert rings is not None
+    assert canary is not None
+    assert stable is not None
+    tripped = words[service.region + RS_TRIP] == shares.epoch
+    version = exchange.version
+    if version is not canary and version is not stable:
+        return False
+    chosen, witness = in_rings(
+        rings, request, exchange.bucket, by_weight=version is canary
+    )
+    chosen = chosen and not tripped
+    exchange.version = canary if chosen else stable
+    # Fail-fast hears of every request that the canary fails.
+    exchange.judged = chosen or (witness and not tripped)
+    return witness and not tripped
+
+
 def _assign(
     exchange: Exchange,
     down: "Downstream",
@@ -99,6 +128,10 @@ def _assign(
         return
     stable = service.stable
     assert stable is not None
+    if shares.rings is not None:
+        if not _ringed(exchange, service, shares, request, worker.words):
+            return
+        version = exchange.version
     if version is service.canary:
         if worker.words[service.region + RS_TRIP] == epoch:
             exchange.version = stable

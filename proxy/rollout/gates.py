@@ -26,6 +26,7 @@ from proxy.rollout.moves import (
     Context,
     Move,
     entered,
+    promotes,
     rolled_back,
     rolling_back,
     run_of,
@@ -67,7 +68,7 @@ def ascend(move: Move, then: int, now_s: float) -> Move:
 
 def _before(run: Run, then: int) -> tuple[int, ...]:
     """Return the gates that must open before a step, in the order of asking."""
-    last = then > len(run.plan.steps) or run.plan.steps[then - 1].weight >= 100.0  # noqa: PLR2004 -- percent
+    last = then > len(run.plan.steps) or promotes(run, then)
     types = {GateType.CONFIRM_PROMOTION if last else GateType.CONFIRM_TRAFFIC_INCREASE}
     if not run.step:
         types |= {GateType.CONFIRM_ROLLOUT, GateType.PRE_ROLLOUT}

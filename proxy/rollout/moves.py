@@ -120,7 +120,7 @@ def entered(move: Move, step: int, now_s: float) -> Move:
     """Return the move into a step (from 1); the one after the last is promotion."""
     run = run_of(move.state)
     steps = run.plan.steps
-    if step > len(steps) or _promotes(run, step):
+    if step > len(steps) or promotes(run, step):
         return promoted(move, now_s)
     run = replace(run, step=step, step_s=0.0, overdue=False, waits=(), then=0)
     state = replace(move.state, phase=Phase.PROGRESSING, reason=Reason.NONE, run=run)
@@ -129,7 +129,7 @@ def entered(move: Move, step: int, now_s: float) -> Move:
     return replace(move, state=state, fresh=True)
 
 
-def _promotes(run: Run, step: int) -> bool:
+def promotes(run: Run, step: int) -> bool:
     """Whether a step means promotion: 100 %, and not of a ring."""
     one = run.plan.steps[step - 1]
     return one.weight >= PERCENT_ALL and one.only is None

@@ -13,7 +13,7 @@ from enum import StrEnum
 from proxy.model.document import decode, encode
 from proxy.model.judging import Judgement, JudgePlan, JudgeState
 from proxy.model.vocabulary import Phase, Reason
-from proxy.rollout.plan import RolloutPlan, Step
+from proxy.rollout.plan import PERCENT_ALL, RolloutPlan, Step
 
 ACTIVE_PHASES = frozenset(
     {
@@ -194,6 +194,35 @@ class RolloutState:
 def weights_of(state: RolloutState) -> dict[str, float]:
     """Return the live weight of every version in percent, summing to 100."""
     return dict(state.split)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRings:
+    """Whom the canary's weight is meant for, while that is not everybody alike."""
+
+    count: int
+    """So many of the plan's rings have opened, the first ones; they stay open."""
+    all: bool
+    """The weight is meant for every request, beside the rings."""
+    lid: float
+    """No ring gives the canary more percent: its weight was lowered meanwhile."""
+
+
+def open_rings_of(state: RolloutState) -> OpenRings | None:
+    """Return the rings that are open; ``None``: the weight is meant for everybody."""
+    run = state.run
+    if run is None or not state.active or not run.step or not state.canary_weight:
+        return None
+    count = sum(step.only is not None for step in run.plan.steps[: run.step])
+    if not count:
+        return None
+    risen = run.baking or state.phase is Phase.PROMOTING
+    lowered = not risen and state.canary_weight < run.present.weight
+    return OpenRings(
+        count=count,
+        all=risen or run.present.only is None,
+        lid=state.canary_weight if lowered else PERCENT_ALL,
+    )
 
 
 def judge_plan_of(run: Run) -> JudgePlan:

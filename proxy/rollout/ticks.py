@@ -227,6 +227,8 @@ def _endpoints(run: Run) -> str:
 def _lacking(run: Run) -> str:
     """Return why the next step is too much for the canary's healthy endpoints."""
     steps = run.plan.steps
+    if run.step < len(steps) and steps[run.step].only is not None:
+        return ""  # nobody knows how much of the traffic a ring is
     following = steps[run.step].weight if run.step < len(steps) else PERCENT_ALL
     if min(following, PERCENT_ALL) <= ceiling(run):
         return ""

@@ -4,14 +4,17 @@ The decision for one request: override, else the unit's bucket, else a draw.
 ``words`` is the slab's services area as 64-bit integers; its rows hold entries
 ``version index << 32 | upper bound`` in the order of the buckets, the canary
 first. The row in force is the epoch's lowest bit, so a reader never sees a row
-that is being written.
+that is being written. Its last word may say that the weights are meant for rings
+of requests only.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from proxy.http1.fields import cookie_value
 from proxy.http1.request import Request
+from proxy.model.vocabulary import UNIT_BUCKETS
 from proxy.routing.table import (
     ADDRESS_UNIT,
     HEADER_UNIT,
@@ -23,6 +26,10 @@ from proxy.routing.table import (
 
 ROW_WORDS: Final = 16
 ROWS_AT: Final = 2
+RING_PLACE: Final = ROW_WORDS - 1
+RING_MARK: Final = 1 << 16
+RING_ALL: Final = 1 << 8
+RING_COUNT_MASK: Final = 0xFF
 BOUND_MASK: Final = 0xFFFFFFFF
 VERSION_SHIFT: Final = 32
 Row = tuple[tuple[int, int], ...]
@@ -115,6 +122,67 @@ def owner_of(row: Row, bucket: int) -> int:
         if bucket < bound:
             return version
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRings:
+    """What a row says of the rings of its epoch."""
+
+    conditions: tuple[tuple[Condition, int], ...]
+    """Each open ring, the oldest first, with the canary's buckets in it."""
+    all: bool
+    """The row's own weights are meant for every request, not for a ring only."""
+    alone: bool
+    """Inside the newest ring the canary has everything: stable is seen outside."""
+
+
+def open_rings(
+    words: Sequence[int], base: int, epoch: int, service: Service
+) -> OpenRings | None:
+    """Return the rings of ``epoch``, or None where a row is meant for everybody."""
+    at = base + ROWS_AT + (epoch & 1) * ROW_WORDS
+    word = words[at + RING_PLACE]
+    flags = word >> VERSION_SHIFT
+    count = flags & RING_COUNT_MASK
+    if not flags & RING_MARK or not count:
+        return None
+    lid = word & BOUND_MASK
+    rings = service.rings[:count]
+    return OpenRings(
+        tuple((ring.condition, min(ring.bound, lid)) for ring in rings),
+        all=bool(flags & RING_ALL),
+        alone=bool(rings) and rings[-1].bound == UNIT_BUCKETS,
+    )
+
+
+def in_rings(
+    rings: OpenRings, request: Request, bucket: int, *, by_weight: bool
+) -> tuple[bool, bool]:
+    """
+    Tell whether a request gets the canary, and whether it is evidence.
+
+    Args:
+        rings: those of the row in force.
+        request: the request.
+        bucket: its unit's.
+        by_weight: the row gives the bucket to the canary.
+
+    Rings that have opened stay open: raising only adds units. Evidence of a ring
+    are its own requests alone; of a later weight for all, those outside of rings.
+    Where a ring has the canary only, stable's evidence comes from outside of it.
+    """
+    bound = 0
+    newest = older = False
+    last = len(rings.conditions) - 1
+    for place, (condition, share) in enumerate(rings.conditions):
+        if holds(condition, request):
+            bound = max(bound, share)
+            newest = newest or place == last
+            older = older or place != last
+    if rings.all:
+        return by_weight or bucket < bound, not (newest or older)
+    inside = newest and not older
+    return bucket < bound, inside or (rings.alone and not newest and not older)
 
 
 def share_of(row: Row, version: int) -> int:

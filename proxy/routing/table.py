@@ -148,6 +148,14 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Ring:
+    """Requests that get the canary before others; ``bound`` buckets of them."""
+
+    condition: Condition
+    bound: int
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """One logical API and its versions; roles are version indexes or None."""
 
@@ -160,6 +168,8 @@ class Service:
     mirror_cell: int
     units: tuple[UnitSource, ...]
     overrides: tuple[tuple[Condition, int], ...]
+    rings: tuple[Ring, ...]
+    """In the order in which a rollout opens them; the weight row says how many are."""
     routes: "Routes"
     events: tuple[Event, ...]
     stable: int | None
@@ -313,6 +323,10 @@ def _service(entry: dict[str, Any]) -> Service:
         overrides=tuple(
             (_condition(one["when"]), one["version"]) for one in entry["overrides"]
         ),
+        rings=tuple(
+            Ring(_condition(one["when"]), one["bound"])
+            for one in entry.get("rings", ())
+        ),
         routes=Routes(entry["routes"]),
         events=tuple(_event(one) for one in entry.get("events", ())),
         stable=entry["stable"],
@@ -449,6 +463,7 @@ def _watched(services: tuple[Service, ...]) -> frozenset[bytes]:
             names.add(b"cookie" if unit.kind == COOKIE_UNIT else unit.name)
         conditions = [condition for condition, _ in service.overrides]
         conditions += [event.condition for event in service.events]
+        conditions += [ring.condition for ring in service.rings]
         for condition in conditions:
             names.update(name for name, _ in condition.headers)
             if condition.cookies:

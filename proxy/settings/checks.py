@@ -28,10 +28,10 @@ from proxy.settings.schema import Settings
 from proxy.settings.service import (
     ServiceSettings,
     UnitSettings,
-    WhenSettings,
 )
 from proxy.settings.slo import RESERVED_METRICS, SloSettings
 from proxy.settings.units import quote
+from proxy.settings.when import WhenSettings
 
 Broken = Callable[[Loc], frozenset[str | int]]
 """Returns what could not be read right below a place; empty if all could."""

@@ -12,13 +12,22 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from proxy.settings import lifecycle, mirror, process, rollout, schema, service, slo
+from proxy.settings import (
+    lifecycle,
+    mirror,
+    process,
+    rollout,
+    schema,
+    service,
+    slo,
+    when,
+)
 from proxy.settings.fields import VARIABLE_PATTERN, Model
 from proxy.settings.loading import without_absent
 from proxy.settings.schema import Settings
 from proxy.settings.service import RevisionSettings
 
-MODULES = (schema, process, service, mirror, rollout, slo, lifecycle)
+MODULES = (schema, process, when, service, mirror, rollout, slo, lifecycle)
 """Where groups of settings are written."""
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

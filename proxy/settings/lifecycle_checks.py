@@ -9,7 +9,7 @@ from datetime import date
 
 from proxy.settings.lifecycle import FreezeSettings, GateSettings, NotifySettings
 from proxy.settings.problems import Loc, Mistake
-from proxy.settings.rollout import FULL_PERCENT, RolloutSettings
+from proxy.settings.rollout import FULL_PERCENT, RolloutSettings, StepSettings
 from proxy.settings.units import format_duration
 
 STEP_GATES = ("confirm-traffic-increase", "confirm-promotion")
@@ -36,12 +36,17 @@ def check(loc: Loc, rollout: RolloutSettings) -> Iterator[Mistake]:
 
 def _check_steps(loc: Loc, rollout: RolloutSettings) -> Iterator[Mistake]:
     if rollout.strategy == "blue_green":
-        if [step.weight for step in rollout.steps] != [FULL_PERCENT]:
+        if [(step.weight, step.only) for step in rollout.steps] != [
+            (FULL_PERCENT, None)
+        ]:
             yield loc, "blue_green has one step, 100, after its preview"
         return
     before = 0.0
     for index, step in enumerate(rollout.steps):
         weight = step.weight
+        if step.only is not None:
+            yield from _check_ring((*loc, index), step, before)
+            continue
         if weight == 0:
             yield (*loc, index), "a step of 0 moves nothing, expected more than 0"
         elif before == FULL_PERCENT:
@@ -50,6 +55,19 @@ def _check_steps(loc: Loc, rollout: RolloutSettings) -> Iterator[Mistake]:
             message = f"{weight:g} is not more than the step before, {before:g}"
             yield (*loc, index), message
         before = weight
+
+
+def _check_ring(loc: Loc, step: StepSettings, before: float) -> Iterator[Mistake]:
+    """Yield what is wrong with a step for some requests only."""
+    only = step.only
+    assert only is not None
+    if not (only.header or only.cookie or only.method or only.path_prefix):
+        message = "expected `header`, `cookie`, `method` or `path_prefix`"
+        yield (*loc, "only"), message
+    if step.weight == 0:
+        yield loc, "a step of 0 moves nothing, expected more than 0"
+    if before:
+        yield (*loc, "only"), f"rings come before the steps for all ({before:g} here)"
 
 
 def _check_clocks(loc: Loc, rollout: RolloutSettings) -> Iterator[Mistake]:

@@ -23,6 +23,7 @@ from proxy.settings.lifecycle import (
     RollbackSettings,
 )
 from proxy.settings.slo import SloSettings, default_slos
+from proxy.settings.when import WhenSettings
 
 ENTRIES_MAX = 32
 """Gates, addressees or freeze windows of one rollout."""
@@ -42,10 +43,12 @@ FULL_PERCENT = 100.0
 class StepSettings(Model):
     """One step; a plain number in the file is its weight."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"only"})
-
     weight: Weight
-    """The canary's share of the live traffic in percent."""
+    """The canary's share of the live traffic in percent, or of the ring's."""
+
+    only: WhenSettings | None = None
+    """The ring: the requests that the weight is meant for; they keep the canary in the
+    steps after it. None: all requests."""
 
     min_duration: Duration | None = None
     """Shortest time of this step. None: the rollout's."""
@@ -225,6 +228,6 @@ class RolloutSettings(Model):
     def _promotion_comes_last(
         cls, steps: tuple[StepSettings, ...]
     ) -> tuple[StepSettings, ...]:
-        if steps[-1].weight < FULL_PERCENT:
+        if steps[-1].weight < FULL_PERCENT or steps[-1].only is not None:
             return (*steps, StepSettings(weight=FULL_PERCENT))
         return steps

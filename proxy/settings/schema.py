@@ -57,9 +57,9 @@ from proxy.settings.service import (
     TimeoutsSettings,
     UnitSettings,
     VersionSettings,
-    WhenSettings,
 )
 from proxy.settings.slo import SloSettings
+from proxy.settings.when import WhenSettings
 
 WORKERS_MAX = 48
 """Rows for workers in the slab's header page."""

@@ -28,7 +28,6 @@ from proxy.settings.fields import (
     Fraction,
     HeaderName,
     HostText,
-    Method,
     Model,
     OneOrMany,
     Path,
@@ -40,6 +39,7 @@ from proxy.settings.fields import (
 from proxy.settings.mirror import MirrorSettings
 from proxy.settings.rollout import RolloutSettings
 from proxy.settings.slo import StatusCodes
+from proxy.settings.when import WhenSettings
 
 ROUTES_MAX = 32
 """Routes of a service; the contract's figure, and the slab's."""
@@ -134,22 +134,6 @@ class UnitSettings(Model):
 
     client_address: bool = False
     """Whether the client's address is the unit."""
-
-
-class WhenSettings(Model):
-    """A condition on a request; everything named must hold."""
-
-    header: dict[HeaderName, Text] = Field(default_factory=dict)
-    """Values of request fields by name; ``"*"``: the field is present."""
-
-    cookie: dict[CookieName, Text] = Field(default_factory=dict)
-    """Values of cookies by name; ``"*"``: the cookie is present."""
-
-    method: Method | None = None
-    """The request's method. None: any."""
-
-    path_prefix: Path | None = None
-    """Start of the path, by whole segments. None: any path."""
 
 
 class EventWhenSettings(WhenSettings):

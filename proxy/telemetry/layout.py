@@ -75,6 +75,10 @@ CHECK_TAG_SHIFT = 48
 CHECK_BITS_MASK = (1 << CHECK_TAG_SHIFT) - 1
 ROW_BOUND_MASK = 0xFFFFFFFF
 ROW_VERSION_SHIFT = 32
+RING_PLACE = ROW_WORDS - 1  # the last word of a row; versions take those before it
+RING_MARK = 1 << 16  # set above the bound: not a version but rings
+RING_ALL = 1 << 8  # the canary's bound is meant for every request, not for rings only
+RING_COUNT_MASK = 0xFF  # so many rings of the table are open, the first ones
 
 # --- seen area: UNIT_BUCKETS 16-bit seconds a table ---
 SEEN_BASE = SERVICES_BASE + SERVICES_MAX * SERVICE_WORDS

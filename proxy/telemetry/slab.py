@@ -59,6 +59,18 @@ class WorkerRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Rings:
+    """Which rings of the table a row is meant for; see ``routing.decide``."""
+
+    count: int
+    """The first so many are open, 1 to 255."""
+    all: bool
+    """The canary's bound is meant for every request, beside the rings' own."""
+    lid: int
+    """No ring gives the canary more buckets than this."""
+
+
+@dataclass(frozen=True, slots=True)
 class Checks:
     """What active checks say of a version's endpoints: a bit each, set is down."""
 
@@ -230,10 +242,27 @@ class ControlSlab:
             (entry >> layout.ROW_VERSION_SHIFT, entry & layout.ROW_BOUND_MASK)
             for entry in row
             if entry & layout.ROW_BOUND_MASK
+            and not entry >> layout.ROW_VERSION_SHIFT & layout.RING_MARK
         ]
 
+    def rings(self, slot: int) -> Rings | None:
+        """Return the rings that the row in force is meant for; ``None``: everybody."""
+        word = self._services[self._row(slot, self.epoch(slot)) + layout.RING_PLACE]
+        flags = word >> layout.ROW_VERSION_SHIFT
+        if not flags & layout.RING_MARK:
+            return None
+        return Rings(
+            flags & layout.RING_COUNT_MASK,
+            bool(flags & layout.RING_ALL),
+            word & layout.ROW_BOUND_MASK,
+        )
+
     def flip(
-        self, slot: int, entries: Sequence[tuple[int, int]], cells: Iterable[int]
+        self,
+        slot: int,
+        entries: Sequence[tuple[int, int]],
+        cells: Iterable[int],
+        rings: Rings | None = None,
     ) -> int:
         """
         Start a new epoch with these weights, and return its number.
@@ -246,9 +275,14 @@ class ControlSlab:
         epoch = self.epoch(slot)
         self.set_floor(slot, epoch)
         self.zero_bank(cells, epoch + 1)
-        return self.write_weights(slot, entries)
+        return self.write_weights(slot, entries, rings)
 
-    def write_weights(self, slot: int, entries: Sequence[tuple[int, int]]) -> int:
+    def write_weights(
+        self,
+        slot: int,
+        entries: Sequence[tuple[int, int]],
+        rings: Rings | None = None,
+    ) -> int:
         """
         Write the row of the next epoch, publish it, and return the epoch.
 
@@ -265,6 +299,11 @@ class ControlSlab:
             version, bound = entries[place] if place < len(entries) else (0, 0)
             word = version << layout.ROW_VERSION_SHIFT | bound
             self._services[row + place] = word
+        if rings is not None:
+            assert len(entries) < layout.ROW_WORDS, len(entries)
+            flags = layout.RING_MARK | layout.RING_ALL * rings.all | rings.count
+            word = flags << layout.ROW_VERSION_SHIFT | rings.lid
+            self._services[row + layout.RING_PLACE] = word
         _fence()
         self._services[slot * layout.SERVICE_WORDS + layout.S_EPOCH] = epoch
         return epoch

@@ -37,6 +37,29 @@ def test_a_swap_is_printed_as_the_split_to_commit() -> None:
     assert yaml.safe_load(textwrap.dedent("    " + pasted)) == commit
 
 
+def test_what_holds_a_rollout_is_told() -> None:
+    """Freeze, gates, bake and a revision that waits have a line each."""
+    lines = shown(
+        freeze={"message": "frozen by ops: fair", "overridden": False},
+        gates=[{"type": "confirm-promotion", "name": "board"}],
+        bake={"begun": True, "seconds": 12.0, "duration": 600.0, "holdback": 1.0},
+        pending="2.5.0",
+    )
+
+    assert "freeze frozen by ops: fair" in lines
+    assert "gate waits for board" in lines
+    assert "bake 12 of 600 s, the old version keeps 1 %" in lines
+    assert "pending revision 2.5.0" in lines
+
+
+def test_a_step_of_a_ring_says_whose_it_is() -> None:
+    """The weight alone would look like everybody's."""
+    ring = {"weight": 100, "only": {"header": {"x-env": "eu-1"}}}
+    lines = shown(steps=[ring, {"weight": 20}], step=1)
+
+    assert "step 1 of 2: [100 of x-env=eu-1] → 20" in lines
+
+
 def test_an_unjudged_revision_is_named() -> None:
     """Live traffic on a revision that nobody judged is told."""
     lines = shown(unjudged_revisions={"canary": "2.5.0"})

@@ -6,6 +6,7 @@ import re
 from proxy.routing.buckets import bucket_of_unit, salt_prefix
 from proxy.routing.decide import UNIT_BYTES_MAX
 from proxy.telemetry import layout
+from proxy.telemetry.slab import Rings
 from tests.support.eventually import eventually
 from tests.support.scripted_origin import Call, ScriptedOrigin
 from tests.support.stage import Service, Stage
@@ -90,6 +91,28 @@ async def test_overrides_come_before_weights(stage: Stage) -> None:
 
     assert (len(canary.requests), len(stable.requests)) == (2, 1)
     assert service.bank("canary", epoch) == {}
+
+
+async def test_a_ring_has_the_canary_to_itself(stage: Stage) -> None:
+    """The weight applies to matching requests alone; all others stay with stable."""
+    rings = [{"when": {"header": {"x-env": "eu-1"}}, "bound": 100_000}]
+    async with ScriptedOrigin(who) as stable, ScriptedOrigin(who) as canary:
+        service = await stage.serve(
+            {"stable": [stable], "canary": [canary]}, rings=rings, unit=UNIT
+        )
+        control = stage.plane.control
+        row = [(1, 100_000), (0, 100_000)]
+        epoch = control.write_weights(service.slot, row, Rings(1, False, 100_000))  # noqa: FBT003 -- as Rings
+        async with dial(stage.port) as wire:
+            for number in range(20):
+                await wire.ask(get("/", f"x-user-id: u{number}", "x-env: eu-1"))
+                await wire.ask(get("/", f"x-user-id: u{number}", "x-env: us-1"))
+        await service.counts("canary", {200: 20})
+        await service.counts("stable", {200: 20})
+
+    assert (len(canary.requests), len(stable.requests)) == (20, 20)
+    assert service.bank("canary", epoch) != {}
+    assert service.bank("stable", epoch) != {}
 
 
 async def test_a_cookie_is_issued_once_and_kept(stage: Stage) -> None:

@@ -44,6 +44,7 @@ def problems(text: str) -> list[str]:
         "freeze: [{from: 2026-12-20, to: 2027-01-02}]",
         "progress_deadline: off\n      on_no_traffic: rollback",
         "rollback_window: 3",
+        "steps: [{weight: 100, only: {header: {x-env: eu-1}}}, 5, 100]",
     ],
 )
 def test_what_the_contract_allows_is_accepted(text: str) -> None:
@@ -59,6 +60,14 @@ def test_what_the_contract_allows_is_accepted(text: str) -> None:
         (
             "strategy: blue_green\n      steps: [20, 100]",
             "steps: blue_green has one step, 100, after its preview",
+        ),
+        (
+            "steps: [5, {weight: 50, only: {header: {x-env: eu-1}}}]",
+            "steps[1].only: rings come before the steps for all (5 here)",
+        ),
+        (
+            "steps: [{weight: 50, only: {}}]",
+            "steps[0].only: expected `header`, `cookie`, `method` or `path_prefix`",
         ),
         (
             "bake: {duration: 10m, holdback: 0}",
