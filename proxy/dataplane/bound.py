@@ -97,7 +97,8 @@ class BoundVersion:
     A version with its pools and the offset of its cell in the region.
 
     ``every`` holds the pools of all its endpoints, ``pools`` those that may be
-    asked now; ``check_word`` is what was read last of control's checks.
+    asked now; ``impaired`` if any was left out at the last look; ``check_word`` is
+    what was read last of control's checks.
     """
 
     __slots__ = (
@@ -106,6 +107,7 @@ class BoundVersion:
         "check_word",
         "every",
         "header",
+        "impaired",
         "index",
         "is_canary",
         "is_stable",
@@ -125,6 +127,7 @@ class BoundVersion:
         self.state = state
         self.every = pools
         self.pools = pools
+        self.impaired = False
         self.check_tag = version.check_tag
         self.check_word = -1  # none that anybody wrote: the first is read
         self.cell = layout.cell_offset(version.cell)

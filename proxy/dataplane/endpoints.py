@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.dataplane import retry
 from proxy.dataplane.pool import Pool, least_loaded
-from proxy.model.vocabulary import Flag
 from proxy.telemetry import layout
 
 if TYPE_CHECKING:
@@ -31,8 +30,8 @@ OUT_S_MAX: Final = 60.0
 JITTER: Final = 0.2
 """Up to so much longer by chance, so that workers do not probe together."""
 
-NOT_ITS_FAULT: Final = frozenset({Flag.UO, Flag.UH})
-"""Failures of an attempt that no endpoint was asked for."""
+PATIENCE_S: Final = 10.0
+"""How long a trial waits for a request that may be sent again; then any will do."""
 
 
 def choose(exchange: "Exchange") -> Pool | None:
@@ -51,7 +50,9 @@ def choose(exchange: "Exchange") -> Pool | None:
         return pool
     sure = [one for one in pools if not one.on_trial]
     if sure and exchange.request.method not in retry.IDEMPOTENT:
-        return least_loaded(sure, chance)
+        waited_s = exchange.worker.now_s - pool.out_until_s
+        if waited_s < PATIENCE_S:
+            return least_loaded(sure, chance)
     pool.on_trial = False
     pool.prober = exchange
     refresh(version)
@@ -127,12 +128,15 @@ def review(service: "BoundService", worker: "Worker") -> None:
     now_s = worker.now_s
     for version in service.versions:
         changed = _read_checks(version, worker, service.base)
+        out = False
         for pool in version.every:
             if pool.out_until_s:
                 _review(pool, now_s)
-                changed = True
-        if changed:
+                out = True
+        # Once more after the last came back, maybe by a request of an older table.
+        if changed or out or version.impaired:
             refresh(version)
+        version.impaired = out
 
 
 def _review(pool: Pool, now_s: float) -> None:

@@ -13,6 +13,8 @@ from proxy.dataplane.endpoints import (
     JITTER,
     OUT_S_MAX,
     OUT_S_MIN,
+    PATIENCE_S,
+    choose,
     failed,
     refresh,
     succeeded,
@@ -41,6 +43,9 @@ async def test_a_dead_endpoint_of_three_costs_nobody_anything(stage: Stage) -> N
             for _ in range(40):
                 assert (await wire.ask(get())).status == 200
                 assert (await wire.ask(post(b"order"))).status == 200
+            await stage.show([service.entry])  # a reload forgets nothing of it
+            for _ in range(20):
+                assert (await wire.ask(get())).status == 200
         refused = service.attempts("stable")[flagged(Flag.UF)]
         await eventually(lambda: service.word("stable", layout.C_EJECTED) == 1)
 
@@ -341,6 +346,26 @@ def test_a_trial_that_ends_without_an_answer_is_made_again() -> None:
     review(pool, 102.1)
 
     assert pool.on_trial
+
+
+def test_a_trial_is_a_posts_only_if_nothing_else_comes() -> None:
+    """A service of POSTs alone gets its endpoint back, ten seconds later."""
+    version = version_of(2)
+    bad, good = version.every
+    for _ in range(FAILURES_MAX):
+        failed(request_at(version, 100.0), bad)
+    review(bad, 101.0)
+    refresh(version)
+    good.active = 1  # so that the one on trial is the less loaded
+    chosen = []
+    for now_s in (101.0, 101.0 + PATIENCE_S - 0.1, 101.0 + PATIENCE_S):
+        exchange = request_at(version, now_s)
+        exchange.request = SimpleNamespace(method=b"POST")
+        exchange.trail = ()
+        chosen.append(choose(exchange))
+
+    assert chosen == [good, good, bad]
+    assert bad not in version.pools
 
 
 @given(

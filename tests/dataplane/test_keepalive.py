@@ -16,8 +16,8 @@ from tests.support.wire import dial, fetch, get, post
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
 KEEP_ALIVE_S = 2
 """What gunicorn has by default."""
-CLIENTS = 10
-ROUNDS = 3
+CLIENTS = 15
+ROUNDS = 2
 
 
 @asynccontextmanager

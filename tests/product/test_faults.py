@@ -20,7 +20,7 @@ from tests.support.free_port import free_port
 from tests.support.load import Load
 from tests.support.product import Origin, Product
 
-FAULT_S = float(os.environ.get("HEADGATE_FAULT_S", "3"))
+FAULT_S = float(os.environ.get("HEADGATE_FAULT_S", "2"))
 CLIENTS = 16
 ATTEMPT_S = 0.5
 

@@ -523,6 +523,26 @@ def test_endpoints_that_are_checked_fit_into_a_word() -> None:
     assert found == f"{path}: has 49 endpoints, `health_check` covers 48"
 
 
+def test_256_endpoints_are_accepted_and_one_more_is_not() -> None:
+    """Each has a pool in every worker."""
+
+    def text(count: int) -> str:
+        endpoints = ", ".join(f"http://a{n}" for n in range(count))
+        version = f"{{only: {{endpoints: [{endpoints}]}}}}"
+        return f"services: {{web: {{versions: {version}}}}}"
+
+    assert problems(text(256)) == []
+    assert len(problems(text(257))) == 1
+
+
+@pytest.mark.parametrize(("attempts", "taken"), [(0, True), (10, True), (11, False)])
+def test_further_attempts_are_ten_at_most(attempts: int, *, taken: bool) -> None:
+    """`retries.attempts`."""
+    text = SERVICE + f"    retries: {{attempts: {attempts}}}"
+
+    assert (problems(text) == []) is taken
+
+
 def test_counters_of_all_services_fit_into_the_slab() -> None:
     """Many versions on many routes are refused before the slab is full."""
     routes = ", ".join(f"GET /{n}" for n in range(32))
