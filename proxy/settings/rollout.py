@@ -119,7 +119,6 @@ def blue_green_steps(data: Mapping[str, Any]) -> dict[str, Any]:
 class RolloutSettings(Model):
     """How a revision of the canary goes from 0 to 100 %."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"safety"})
     later_values: ClassVar[Mapping[str, frozenset[str]]] = {
         "strategy": frozenset({"parallel"})
     }
@@ -193,6 +192,10 @@ class RolloutSettings(Model):
 
     warmup: Duration = 20.0
     """How long only gross faults count, while the canary's caches are cold."""
+
+    safety: Literal["off", "accelerate", "require"] = "off"
+    """Whether a step ends early on proof that it does no harm (``accelerate``), or
+    only then (``require``)."""
 
     fail_fast: Annotated[FailFastSettings | None, *OrOff] = Field(
         default_factory=FailFastSettings
