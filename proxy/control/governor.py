@@ -372,6 +372,11 @@ class Governor:
         added = steward.count(judging.routed(steward, self.allocation), started_s)
         state = steward.state
         judged = judging.judge(steward, self.allocation, self.clock.monotonic_s())
+        judgement = None if judged is None else judged[1]
+        if self.parallel is not None and state.run is not None and state.active:
+            judgement = self.parallel.judge(
+                steward.name, steward.roles.run, state.run, judgement
+            )
         steward.offer(
             Tick(
                 dt_s=dt_s,
@@ -382,7 +387,7 @@ class Governor:
                 canary_capacity=steward.carries(state.canary),
                 mirrored=added.get(MIRRORED, 0),
                 mirror_failed=added.get(MIRROR_FAILED, 0),
-                judgement=None if judged is None else judged[1],
+                judgement=judgement,
                 judge=None if judged is None else judged[0],
             ),
             now_s,

@@ -17,11 +17,16 @@ from typing import Any
 
 from proxy.compare.store import PairReader
 from proxy.control.allocation import ARM_MIRROR, Allocation, Wish
+from proxy.errors import StoreError
+from proxy.model.judging import MISMATCH_RATE, Judgement
 from proxy.model.vocabulary import MirrorOutcome, PairOutcome
-from proxy.parallel import report, verdict
+from proxy.parallel import report, slos, verdict
 from proxy.parallel.tally import RunTally
+from proxy.rollout.plan import Strategy
+from proxy.rollout.state import Run
 from proxy.settings.schema import CompareSettings, ServiceSettings
 from proxy.telemetry import layout, pairs
+from proxy.telemetry.log import log
 from proxy.telemetry.slab import ControlSlab
 
 JsonObject = dict[str, Any]
@@ -79,6 +84,26 @@ class Parallel:
             StoreError: the compare process's file cannot be read.
         """
         return self._reader.run(service, run)
+
+    def judge(
+        self, service: str, name: str, run: Run, live: Judgement | None
+    ) -> Judgement | None:
+        """
+        Return what live requests (``live``) and the pairs of run ``name`` say.
+
+        ``None`` while there is nothing to judge. A preview is judged by pairs alone.
+        """
+        gate = run.previewing and run.plan.strategy is Strategy.PARALLEL
+        if not gate and (live is None or not run.plan.pairs):
+            return live
+        try:
+            tally = self._reader.run(service, name)
+        except StoreError as error:
+            log("error", "pairs cannot be read", service=service, why=str(error))
+            tally = None
+        tolerance = run.plan.judge.alpha_tolerance
+        found = slos.judge(tally or RunTally(), run.plan.pairs, tolerance, gate=gate)
+        return found if live is None else slos.merged(live, found)
 
     def totals(self, slab: ControlSlab, allocation: Allocation, wish: Wish) -> Totals:
         """Return what became of every request that could have been compared."""
@@ -204,6 +229,9 @@ def rules_document(compare: CompareSettings) -> JsonObject:
     }
 
 
-def limit_of(settings: ServiceSettings) -> float:  # noqa: ARG001
+def limit_of(settings: ServiceSettings) -> float:
     """Return the rate of misses that an equivalent candidate stays below."""
+    for slo in () if settings.rollout is None else settings.rollout.slos:
+        if slo.metric == MISMATCH_RATE and slo.max is not None:
+            return slo.max
     return verdict.LIMIT_USUAL

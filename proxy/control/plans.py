@@ -11,10 +11,10 @@ from dataclasses import replace
 from proxy.analysis import min_requests_auto
 from proxy.model.judging import (
     CLIENT_ERROR_RATE,
+    PAIR_METRICS,
     ROUTE_ALL,
     FailFast,
     JudgePlan,
-    Safety,
     Slo,
 )
 from proxy.rollout.plan import (
@@ -56,6 +56,7 @@ def rollout_plan(service: ServiceSettings) -> RolloutPlan | None:
         canary=rollout.canary,
         steps=_steps(rollout, judge.min_requests),
         judge=judge,
+        pairs=pair_slos(rollout),
         strategy=Strategy(rollout.strategy),
         start=Start(rollout.start),
         after=After(rollout.after),
@@ -83,10 +84,12 @@ def rollout_plan(service: ServiceSettings) -> RolloutPlan | None:
 
 
 def _mirrored(service: ServiceSettings, min_requests: int) -> int:
-    """Return how many mirrored answers a preview needs: none without a mirror."""
+    """Return how many mirrored answers the preview of ``blue_green`` needs."""
     rollout, mirror = service.rollout, service.mirror
     if rollout is None or mirror is None or mirror.to != rollout.canary:
         return 0
+    if rollout.strategy == "parallel":
+        return 0  # its verdict knows how many pairs are enough
     needed = rollout.steps[0].min_requests
     return min_requests if needed is None else needed
 
@@ -126,15 +129,18 @@ def judge_plan(rollout: RolloutSettings) -> JudgePlan:
         min_requests=min_requests_auto(slos) if named is None else named,
         min_duration_s=rollout.min_duration,
         warmup_s=rollout.warmup,
-        safety=Safety(rollout.safety),
     )
 
 
 def _steps(rollout: RolloutSettings, min_requests: int) -> tuple[Step, ...]:
-    """Return the steps; ``blue_green`` has a preview before its only one."""
+    """Return the steps; ``blue_green`` and ``parallel`` begin with a preview."""
     steps = tuple(_step(rollout, step, min_requests) for step in rollout.steps)
     if rollout.strategy == "blue_green":
         return (replace(steps[0], weight=0.0), replace(steps[0], pause=False))
+    if rollout.strategy == "parallel":
+        # The parallel run takes what time it needs, and no person has to agree.
+        preview = replace(steps[0], weight=0.0, min_duration_s=0.0, pause=False)
+        return (replace(preview, max_duration_s=None), *steps)
     return steps
 
 
@@ -166,9 +172,19 @@ def _slos(rollout: RolloutSettings) -> Iterator[Slo]:
     yield from _guards(rollout)
 
 
+def pair_slos(rollout: RolloutSettings) -> tuple[Slo, ...]:
+    """Return the SLOs that a parallel run's pairs are held to."""
+    return tuple(
+        Slo(slo.metric, max=slo.max, max_ratio=slo.max_ratio)
+        for slo in rollout.slos
+        if slo.metric in PAIR_METRICS
+    )
+
+
 def _written(slos: Iterable[SloSettings]) -> Iterator[Slo]:
     for slo in slos:
-        yield from _split_slo(slo)
+        if slo.metric not in PAIR_METRICS:
+            yield from _split_slo(slo)
 
 
 def _guards(rollout: RolloutSettings) -> Iterator[Slo]:

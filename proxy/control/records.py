@@ -50,10 +50,7 @@ def judgement_json(judgement: Judgement) -> JsonObject:
         "message": judgement.message,
         "needed": judgement.needed,
         "wait_s": judgement.wait_s,
-        "worse": judgement.worse,
-        "beyond": judgement.beyond,
-        "noisy": judgement.noisy,
-        "fired": judgement.fired,
+        "look": judgement.look,
     }
 
 

@@ -51,8 +51,6 @@ def start(exchange: "Exchange") -> None:
         return
     legs = _copies(exchange, target)
     exchange.attempt()
-    if not legs:
-        return
     tee = exchange.tee
     if tee is not None:
         if exchange.down is None:
@@ -99,8 +97,9 @@ def _why_not(exchange: "Exchange", target: "BoundVersion") -> MirrorOutcome | No
     worker = exchange.worker
     if rule.excluded.count and rule.excluded.number(request.method, request.path):
         return MirrorOutcome.SKIPPED_ROUTE
-    if request.method not in rule.methods and not rule.unsafe.number(
-        request.method, request.path
+    if request.method not in rule.methods and not (
+        # Only the candidate may be safe to write to twice, never stable.
+        target.index == rule.to and rule.unsafe.number(request.method, request.path)
     ):
         return MirrorOutcome.SKIPPED_METHOD
     if request.upgrade or request.expect_continue:
@@ -139,9 +138,13 @@ def _copies(exchange: "Exchange", target: "BoundVersion") -> list[MirrorLeg]:
     service = exchange.service
     rule = service.service.mirror
     assert rule is not None
+    candidate = service.versions[rule.to]
+    if rule.always:
+        forth = target is candidate
+        way = PairOutcome.TO_CANDIDATE if forth else PairOutcome.TO_STABLE
+        exchange.worker.words[service.mirror_cell + C_PAIRS + way] += 1
     if not rule.compares:
         return [MirrorLeg(exchange, target, None)]
-    candidate = service.versions[rule.to]
     if target is not candidate:  # the canary serves; stable is asked after it
         pair = Pair(exchange, places=2, sampled=False)
         exchange.tee = Tee(exchange, pair, CANDIDATE)

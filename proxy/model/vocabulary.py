@@ -125,7 +125,8 @@ class PairOutcome(IntEnum):
     """
     What became of the answers to a request that was copied to be compared.
 
-    ``SECOND`` is none of them: it counts the second answers asked of stable.
+    The last three are none of them: they count the second answers asked of stable
+    and, where requests are copied both ways, the copies each way.
     """
 
     HANDED = 0
@@ -134,3 +135,5 @@ class PairOutcome(IntEnum):
     SKIPPED_LIVE = 3
     SKIPPED_STREAM = 4
     SECOND = 5
+    TO_STABLE = 6
+    TO_CANDIDATE = 7

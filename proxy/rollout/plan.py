@@ -17,6 +17,8 @@ class Strategy(StrEnum):
 
     CANARY = "canary"
     BLUE_GREEN = "blue_green"
+    PARALLEL = "parallel"
+    """A preview that a parallel run must pass, then by weights."""
 
 
 class OnUndecided(StrEnum):
@@ -112,7 +114,7 @@ class Step:
 
     weight: float
     """Percent of the service's live traffic, or of the ring's; 100 without a ring
-    only as the last step, 0 only as the preview of ``blue_green``."""
+    only as the last step, 0 only as a preview."""
     min_duration_s: float = 60.0
     max_duration_s: float | None = 1800.0
     """Judged seconds until ``on_undecided``; ``None``: never."""
@@ -173,3 +175,5 @@ class RolloutPlan:
     gates: tuple[Gate, ...] = ()
     mirrored: int = 0
     """Mirrored answers that the preview of ``blue_green`` needs; 0: none."""
+    pairs: tuple[Slo, ...] = ()
+    """SLOs that the parallel run's pairs are judged by, beside ``judge``'s."""

@@ -32,7 +32,13 @@ from proxy.rollout.moves import (
     rolling_back,
     run_of,
 )
-from proxy.rollout.plan import PERCENT_ALL, OnNoTraffic, OnUndecided, Start
+from proxy.rollout.plan import (
+    PERCENT_ALL,
+    OnNoTraffic,
+    OnUndecided,
+    Start,
+    Strategy,
+)
 from proxy.rollout.state import RolloutState, Run
 
 
@@ -278,11 +284,13 @@ def _warmed(state: RolloutState) -> Move:
 
 def _passed(run: Run, tick: Tick) -> bool:
     """Whether every condition of the step holds, and traffic is there to say so."""
-    if run.previewing:
-        return not _preview_lacks(run)
+    if run.previewing and _preview_lacks(run):
+        return False
+    if run.previewing and run.plan.strategy is not Strategy.PARALLEL:
+        return True
     judgement = tick.judgement
     passed = judgement is not None and judgement.verdict is Verdict.PASS
-    return passed and flows(run)
+    return passed and (run.previewing or flows(run))
 
 
 def _preview_lacks(run: Run) -> str:
@@ -356,9 +364,14 @@ def _undecided(state: RolloutState, tick: Tick, now_s: float) -> Move:
 def _explained(state: RolloutState, tick: Tick) -> RolloutState:
     """Return the state with the reason why it does not go on."""
     run = run_of(state)
-    if run.previewing:
-        message = f"preview of {run.canary} needs {_preview_lacks(run)}"
+    if run.previewing and (_preview_lacks(run) or tick.judgement is None):
+        lacking = _preview_lacks(run) or "pairs of answers to compare"
+        message = f"preview of {run.canary} needs {lacking}"
         return replace(state, reason=Reason.UNDECIDED, message=message)
+    if run.previewing:
+        assert tick.judgement is not None
+        seen = tick.judgement
+        return replace(state, reason=seen.reason, message=seen.message)
     if not run.capacity:
         return replace(state, reason=Reason.CAPACITY_LIMITED, message=_endpoints(run))
     if not flows(run):

@@ -80,10 +80,7 @@ def _judgement(judgement: Judgement) -> dict[str, object]:
         "reason": judgement.reason.value,
         "message": judgement.message,
         "needed": judgement.needed,
-        "worse": judgement.worse,
-        "beyond": judgement.beyond,
-        "noisy": judgement.noisy,
-        "fired": judgement.fired,
+        "look": judgement.look,
         "slos": [_slo(slo) for slo in judgement.slos],
     }
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from proxy.settings import lifecycle_checks, slo_checks
 from proxy.settings.addresses import is_host_name, parse_listen
-from proxy.settings.mirror_checks import check_mirror
+from proxy.settings.mirror_checks import check_mirror, check_strategy
 from proxy.settings.problems import (
     KEY,
     Loc,
@@ -281,6 +281,9 @@ def _check_rollout(
     if not broken((*loc[:2], "versions", rollout.stable)):
         yield from _check_return(loc, service, rollout)
     yield from lifecycle_checks.check(loc, rollout)
+    if rollout.strategy == "parallel" and not broken((*loc[:2], "mirror")):
+        strategy = (*loc, "strategy")
+        yield from check_strategy(strategy, service.mirror, rollout.canary)
     yield from _check_slos((*loc, "slos"), rollout.slos, service, broken)
     for index, step in enumerate(rollout.steps):
         place = (*loc, "steps", index, "slos")

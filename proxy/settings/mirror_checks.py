@@ -33,6 +33,18 @@ def check_mirror(loc: Loc, mirror: MirrorSettings, stable: str) -> Iterator[Mist
         seen.add(route.route)
 
 
+def check_strategy(
+    loc: Loc, mirror: MirrorSettings | None, canary: str
+) -> Iterator[Mistake]:
+    """Yield why ``strategy: parallel`` could never let live traffic through."""
+    if mirror is None or mirror.compare is None:
+        yield loc, "`parallel` needs a `mirror` with `compare`"
+    elif mirror.to != canary:
+        yield loc, f"`parallel` needs `mirror.to` to be the canary, {quote(canary)}"
+    elif not mirror.compare.noise_sample:
+        yield loc, "`parallel` needs second answers of stable, `noise_sample`"
+
+
 def _check_route(loc: Loc, route: MirrorRouteSettings) -> Iterator[Mistake]:
     method = route.route.partition(" ")[0]
     if (route.unsafe is None) is not route.never:

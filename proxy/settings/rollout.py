@@ -119,9 +119,7 @@ def blue_green_steps(data: Mapping[str, Any]) -> dict[str, Any]:
 class RolloutSettings(Model):
     """How a revision of the canary goes from 0 to 100 %."""
 
-    later_values: ClassVar[Mapping[str, frozenset[str]]] = {
-        "strategy": frozenset({"parallel"})
-    }
+    later: ClassVar[frozenset[str]] = frozenset({"safety"})
 
     stable: Text
     """The version that serves users now. Absent: ``stable``, else the first."""
@@ -133,9 +131,10 @@ class RolloutSettings(Model):
     """``auto``: when a new revision of the canary is seen, healthy and never judged;
     ``manual``: by command only."""
 
-    strategy: Literal["canary", "blue_green"] = "canary"
+    strategy: Literal["canary", "blue_green", "parallel"] = "canary"
     """How the traffic moves: ``canary``, by weights; ``blue_green``, all at once after
-    a preview without live traffic."""
+    a preview without live traffic; ``parallel``, by weights once the parallel run of
+    ``mirror.compare`` has found the canary equivalent."""
 
     steps: Annotated[
         tuple[StepSettings, ...], Field(min_length=1, max_length=STEPS_MAX)
@@ -192,10 +191,6 @@ class RolloutSettings(Model):
 
     warmup: Duration = 20.0
     """How long only gross faults count, while the canary's caches are cold."""
-
-    safety: Literal["off", "accelerate", "require"] = "off"
-    """Whether a step ends early on proof that it does no harm (``accelerate``), or
-    only then (``require``)."""
 
     fail_fast: Annotated[FailFastSettings | None, *OrOff] = Field(
         default_factory=FailFastSettings

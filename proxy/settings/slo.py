@@ -33,11 +33,9 @@ QUANTILE_MAX = 0.9999
 """A higher quantile needs more than 30 000 requests of each arm to be seen."""
 
 LATENCIES = ("latency", "ttfb")
-Metric = Literal["latency", "ttfb", "error_rate"]
+Metric = Literal["latency", "ttfb", "error_rate", "mismatch_rate", "latency_ratio"]
 METRICS = get_args(Metric)
-RESERVED_METRICS = frozenset(
-    {*METRICS, "client_error_rate", "mismatch_rate", "prometheus"}
-)
+RESERVED_METRICS = frozenset({*METRICS, "client_error_rate", "prometheus"})
 """What no event may be called."""
 
 _STATUS = re.compile(r"[1-5](?:[0-9][0-9]|xx)", re.ASCII)
@@ -72,12 +70,14 @@ class SloSettings(Model):
         {"windows", "min_ratio", "url", "query", "every", "consecutive"}
     )
     later_values: ClassVar[Mapping[str, frozenset[str]]] = {
-        "metric": frozenset({"mismatch_rate", "prometheus"})
+        "metric": frozenset({"prometheus"})
     }
 
     metric: Metric
-    """What is measured: ``latency`` and ``ttfb`` of answers that did not fail, or
-    ``error_rate``."""
+    """What is measured: ``latency`` and ``ttfb`` of answers that did not fail,
+    ``error_rate``; of a parallel run, ``mismatch_rate``, the share of pairs of answers
+    that differ beyond the noise, and ``latency_ratio``, the median of the candidate's
+    latency over stable's to the same request."""
 
     quantile: Annotated[float, Field(gt=0, le=QUANTILE_MAX)] | None = None
     """The quantile of a latency, such as 0.99. None: the metric is a rate."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from proxy.model.judging import LATENCY_RATIO, MISMATCH_RATE, PAIR_METRICS
 from proxy.settings.problems import Loc, Mistake, changed, did_you_mean
 from proxy.settings.service import ServiceSettings, TimeoutsSettings
 from proxy.settings.slo import LATENCIES, SloSettings
@@ -17,6 +18,8 @@ def check(
     """Yield what is wrong with an SLO; its route only where routes could be read."""
     yield from _check_limits(loc, slo)
     yield from _check_metric(loc, slo, service.timeouts)
+    if slo.metric in PAIR_METRICS:
+        yield from _check_pairs(loc, slo, service)
     if routes_read:
         yield from _check_route(loc, slo, service)
 
@@ -31,6 +34,9 @@ def _check_metric(
 ) -> Iterator[Mistake]:
     if slo.metric in LATENCIES:
         yield from _check_latency(loc, slo, timeouts)
+    elif slo.metric == LATENCY_RATIO:
+        for key in changed(slo, "quantile", "only", "codes", "max", "max_delta"):
+            yield (*loc, key), f"`{key}` does not belong to {slo.metric}: `max_ratio`"
     else:
         yield from _check_rate(loc, slo)
 
@@ -67,6 +73,38 @@ def _check_rate(loc: Loc, slo: SloSettings) -> Iterator[Mistake]:
             why = "no rate is above it" if limit else "no evidence proves a rate of 0"
             text = format_percent(limit * 100)
             yield (*loc, key), f"can never be decided: {text}, and {why}"
+
+
+def _check_pairs(
+    loc: Loc, slo: SloSettings, service: ServiceSettings
+) -> Iterator[Mistake]:
+    """Yield why there would be no pairs to judge by."""
+    mirror, rollout = service.mirror, service.rollout
+    if mirror is None or mirror.compare is None:
+        yield loc, "can never be decided: the service has no `mirror` with `compare`"
+        return
+    if slo.metric == MISMATCH_RATE:
+        for key in changed(slo, "max_ratio", "max_delta", "codes"):
+            yield (*loc, key), f"`{key}` does not belong to {slo.metric}: `max`"
+    elif not mirror.compare.noise_sample:
+        yield loc, "can never be decided: it needs second answers, `noise_sample`"
+    if "steps" in loc:
+        yield loc, f"{slo.metric} belongs to the `slos` of the whole rollout"
+    if slo.route is not None:
+        yield (*loc, "route"), f"`route` does not belong to {slo.metric}"
+    if rollout is None:
+        return
+    if mirror.to != rollout.canary:
+        what = f"`mirror.to` is {quote(mirror.to)}, not the canary"
+        yield loc, f"can never be decided: {what}"
+    elif mirror.during == "before" and rollout.strategy != "parallel":
+        yield (
+            loc,
+            (
+                "can never be decided: nothing is mirrored once the canary has live "
+                "weight; write `strategy: parallel`, or `during: always`"
+            ),
+        )
 
 
 def _check_route(

@@ -379,13 +379,6 @@ def test_what_the_contract_allows_is_accepted(text: str) -> None:
             ),
         ),
         (
-            ROLLOUT + "strategy: parallel",
-            (
-                "services.web.rollout.strategy: `parallel` is not supported by this "
-                "version"
-            ),
-        ),
-        (
             ROLLOUT + "fail_fast: {requests: 10}",
             (
                 'services.web.rollout.fail_fast.requests: "10" is too small, expected '
@@ -394,11 +387,10 @@ def test_what_the_contract_allows_is_accepted(text: str) -> None:
             ),
         ),
         (
-            SLO + "{metric: mismatch_rate, max: 0.5%}",
+            SLO + "{metric: prometheus, max: 0.5%}",
             (
-                "services.web.rollout.slos[0].metric: `mismatch_rate` is not "
-                "supported by "
-                "this version"
+                "services.web.rollout.slos[0].metric: `prometheus` is not "
+                "supported by this version"
             ),
         ),
         (

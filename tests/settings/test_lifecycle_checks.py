@@ -17,6 +17,9 @@ PLACE = "services.web.rollout."
 URL = "url: http://127.0.0.1:1/"
 
 
+MIRROR = "\n    mirror: {to: canary, compare: {}}"
+
+
 def problems(text: str) -> list[str]:
     """Return the paths below the rollout and the messages of the mistakes."""
     try:
@@ -34,6 +37,11 @@ def problems(text: str) -> list[str]:
         "rollback: gradual",
         "rollback: {mode: gradual, interval: 30s}",
         "strategy: blue_green",
+        "strategy: parallel" + MIRROR,
+        "strategy: parallel\n      slos: [{metric: mismatch_rate, max: 0.5%}, "
+        "{metric: latency_ratio, max_ratio: 1.25}]" + MIRROR,
+        "slos: [{metric: mismatch_rate, max: 1%}]"
+        + MIRROR.replace("compare", "during: always, compare"),
         "strategy: blue_green\n      steps: [{weight: 100, pause: true}]",
         f"steps: [{{weight: 5, gate: {{{URL}}}, max_duration: 2m}}, 50]",
         "steps: [{weight: 5, slos: [{metric: error_rate, max: 5%}]}]",
@@ -57,6 +65,40 @@ def test_what_the_contract_allows_is_accepted(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
+        ("strategy: parallel", "strategy: `parallel` needs a `mirror` with `compare`"),
+        (
+            "strategy: parallel" + MIRROR.replace("{}", "{noise_sample: 0%}"),
+            "strategy: `parallel` needs second answers of stable, `noise_sample`",
+        ),
+        (
+            "slos: [{metric: mismatch_rate, max: 1%}]",
+            "slos[0]: can never be decided: the service has no `mirror` with `compare`",
+        ),
+        (
+            "slos: [{metric: mismatch_rate, max: 1%}]" + MIRROR,
+            (
+                "slos[0]: can never be decided: nothing is mirrored once the canary "
+                "has live weight; write `strategy: parallel`, or `during: always`"
+            ),
+        ),
+        (
+            "strategy: parallel\n      slos: [{metric: mismatch_rate, max_ratio: 2}]"
+            + MIRROR,
+            "slos[0].max_ratio: `max_ratio` does not belong to mismatch_rate: `max`",
+        ),
+        (
+            "strategy: parallel\n      slos: [{metric: latency_ratio, max: 1%}]"
+            + MIRROR,
+            "slos[0].max: `max` does not belong to latency_ratio: `max_ratio`",
+        ),
+        (
+            "strategy: parallel\n      steps: [{weight: 5, slos: "
+            "[{metric: mismatch_rate, max: 1%}]}]" + MIRROR,
+            (
+                "steps[0].slos[0]: mismatch_rate belongs to the `slos` of the whole "
+                "rollout"
+            ),
+        ),
         (
             "strategy: blue_green\n      steps: [20, 100]",
             "steps: blue_green has one step, 100, after its preview",
