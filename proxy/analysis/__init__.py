@@ -1,33 +1,66 @@
 """
 Judging a canary by the evidence; pure, standard library only.
 
-``judge(plan, state, evidence, step=, step_age_s=, rollout_age_s=, rate_per_s=)``
-returns what to remember and a ``Judgement``. Construct the question once::
+Construct the question once, and begin with nothing known::
 
-    plan = JudgePlan(slos=(Slo("latency", quantile=0.99, max_ratio=1.1),
-                           Slo("error_rate", max=0.01), DEFAULT_GUARD),
-                     min_requests=min_requests_auto(slos))
+    plan = JudgePlan(
+        slos=(
+            Slo("latency", quantile=0.99, max=0.5),        # seconds
+            Slo("latency", quantile=0.99, max_ratio=1.10),
+            Slo("error_rate", max=0.01),                   # fractions
+            Slo("error_rate", max_ratio=1.25, max_delta=0.0005),
+            DEFAULT_GUARD,
+        ),
+    )
     state = JudgeState()
 
-and every second show it everything counted since the weights last changed::
+and every second show it what that second *added* (deltas, not totals)::
 
-    evidence = Evidence(epoch, {ALL_ROUTES: RouteEvidence(stable=Window(...),
-                                                          canary=Window(...))})
+    evidence = Evidence(
+        epoch=3,                                   # another one after each new weight
+        routes={
+            ALL_ROUTES: RouteEvidence(
+                stable=Window(codes={200: 949, 500: 1}, latency={bucket: count}),
+                canary=Window(codes={200: 50}, latency={bucket: count}),
+            )
+        },
+    )
     state, judgement = judge(plan, state, evidence, step=1, step_age_s=12.0,
-                             rollout_age_s=12.0, rate_per_s=40.0)
+                             rollout_age_s=12.0, dt_s=1.0)
 
-A request that failed is an outcome code and an age (``censored``), never a
-latency. A new ``epoch`` begins the counting again; the looks already taken
-stay spent. ``fail_fast.decide`` needs no statistics and no state.
+``judgement.verdict`` is ``fail`` (roll back: the message says which SLO and why),
+``pass`` (go on to the next step: call with ``step + 1``, ages of the step from 0,
+and a new ``epoch`` from the first second with the new weight on) or
+``undecided`` (go on looking). ``encode(state)`` and ``decode(JudgeState, …)`` of
+``proxy.model.document`` save and restore it at any tick.
 
-The modules, from the bottom: ``binomial`` and ``comparison`` (exact
-probabilities), ``samples`` (sparse counts), ``checks`` (what is asked),
-``findings`` (one check's figures and keys), ``verdict`` (one sentence),
-``judge`` (when to look), ``planning`` (how much a plan needs).
+What counts as evidence: first attempts that could have gone either way, in the
+weight epoch that routed them, and of one unit only what
+``proxy.model.witnesses`` lets through. ``codes`` are statuses, or
+``FLAG_CODE_BASE`` plus a ``Flag``; ``latency`` counts answers that did not fail
+by ``proxy.model.buckets.bucket_of(microseconds)``. A request that failed is a
+code and its age (``censored``); one that is still unanswered shows in ``ages``,
+by how much the number of requests in flight of each age changed. Counters with
+other names (``counts``) are judged by ``max`` or ``min_ratio`` (lower is worse).
+The rest of ``Window`` feeds the guards and may be left out.
+
+``fail_fast.decide`` needs no statistics and no state.
+
+The modules, from the bottom: ``bets`` (every formula, E[e^x] ≤ 1), ``checks``
+(what is asked), ``samples`` (what a second adds), ``recent`` (fading times,
+thresholds), ``intervals`` (for people), ``blocks`` (counting and settling),
+``guards`` (whether comparing makes sense), ``findings`` (one SLO's figures),
+``planning`` and ``outlook`` (how much it takes), ``verdict`` (one sentence),
+``judge`` (one tick).
 """
 
 from proxy.analysis.judge import judge
-from proxy.analysis.planning import min_requests_auto, why_undecidable
+from proxy.analysis.planning import (
+    min_requests_auto,
+    needed_requests,
+    parts_of,
+    why_undecidable,
+)
 from proxy.analysis.values import (
     ALL_ROUTES,
     DEFAULT_GUARD,
@@ -38,6 +71,7 @@ from proxy.analysis.values import (
     JudgeState,
     Requests,
     RouteEvidence,
+    Safety,
     Slo,
     SloJudgement,
     Window,
@@ -53,10 +87,13 @@ __all__ = [
     "Judgement",
     "Requests",
     "RouteEvidence",
+    "Safety",
     "Slo",
     "SloJudgement",
     "Window",
     "judge",
     "min_requests_auto",
+    "needed_requests",
+    "parts_of",
     "why_undecidable",
 ]

@@ -2,16 +2,27 @@
 From SLOs to checks: one figure, one limit, one part of alpha each.
 
 Decides what is checked and under which id, not what is found. A latency ratio
-becomes checks of p50, p90 and its own quantile; every SLO has an equal part of
-alpha, which its checks and routes divide (Bonferroni).
+becomes checks of p50, p90 and its own quantile. The parts of all checks and
+routes sum to 1: the keys are means of e-values, so several SLOs at once do not
+multiply the chance of a false alarm.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
+from proxy.analysis.bets import (
+    GRID_ABSOLUTE,
+    GRID_ERRORS,
+    GRID_HIGH,
+    GRID_MIDDLE,
+    GRID_TAIL,
+)
 from proxy.analysis.values import ALL_ROUTES
 from proxy.model.judging import (
+    CLIENT_ERROR_RATE,
     LATENCY,
+    MEASURED,
     ROUTE_ALL,
     ROUTE_EACH,
     TTFB,
@@ -21,32 +32,55 @@ from proxy.model.judging import (
 PROTECTED_QUANTILES = (0.5, 0.9)
 """A release that is slower for everybody shows here long before it shows at p99."""
 
+GUARD_PART = 0.25
+"""What the guard on 4xx weighs beside an SLO: its faults are gross ones."""
+
+ECLIPSED = 0.25
+"""What an absolute limit weighs in key 1 beside a relative one."""
+
 WARMUP_TIME_RATIO = 5.0
 """While caches are cold a canary may be five times slower (statistics: gross gates)."""
 WARMUP_RATE_RATIO = 2.0
 WARMUP_RATE_DELTA = 0.05
 """While caches are cold: twice stable's rate and five points."""
 
+CAP_RATE = 3.5
+"""Nats that one block may give for a rate: no single second decides."""
+CAP_TIME = 1.5
+"""The same for times, which stalls of one instance make slow all at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One figure of the canary against one limit."""
+    """One figure of the canary on one route against one limit."""
 
     id: str
     metric: str
     quantile: float | None
     codes: tuple[str, ...]
-    routes: tuple[str, ...]
-    """Judged one by one, the worst is shown; ``ALL_ROUTES`` for all requests."""
-    share: float
-    """The part of alpha that one route of this check may spend at a look."""
+    route: str
+    """``ALL_ROUTES`` for all requests."""
+    part: float
+    """The part of key 2, beyond the limit, that is this check's."""
+    part_worse: float
+    """
+    The part of key 1, worse than stable. An absolute limit has little beside a
+    relative one of the same figure, which knows as much and sooner; but it is all
+    that is left where there is no stable to compare with.
+    """
     absolute: float | None
     """The limit itself; ``None`` for a relative check."""
     ratio: float = 1.0
     """A relative limit is stable × ratio + delta."""
     delta: float = 0.0
+    lower: bool = False
+    """Lower is worse: the limit is stable × ratio, from below."""
     judged: bool = True
-    """Off during the warm-up for absolute limits; the figures are still shown."""
+    """Off during the warm-up for limits that cannot be widened; still shown."""
+    gross: bool = False
+    """Both keys ask for more than the widened limit, as in the warm-up."""
+    grid: tuple[float, ...] = GRID_ERRORS
+    cap: float = CAP_RATE
 
     @property
     def timed(self) -> bool:
@@ -54,37 +88,66 @@ class Check:
         return self.quantile is not None
 
     @property
-    def everywhere(self) -> bool:
-        """Whether it looks at all requests."""
-        return self.routes == (ALL_ROUTES,)
+    def counted(self) -> bool:
+        """Whether it is a named counter."""
+        return self.metric not in MEASURED
 
 
-def checks_of(slos: Iterable[Slo], routes: Iterable[str]) -> tuple[Check, ...]:
-    """Return the checks of ``slos``; ``routes`` are those that have evidence."""
-    wanted = tuple(slos)
-    named = tuple(sorted(route for route in routes if route != ALL_ROUTES))
-    own_ids = {slo_id(slo) for slo in wanted}
-    found: dict[str, Check] = {}
-    for slo in wanted:
-        parts = [slo, *(p for p in _protected(slo) if slo_id(p) not in own_ids)]
+@lru_cache(maxsize=256)
+def checks_of(slos: tuple[Slo, ...], routes: tuple[str, ...]) -> tuple[Check, ...]:
+    """Return the checks of ``slos``; ``routes`` are those with evidence, sorted."""
+    named = tuple(route for route in routes if route != ALL_ROUTES)
+    own_ids = {slo_id(slo) for slo in slos}
+    found: dict[tuple[str, str], Check] = {}
+    for slo in slos:
         over = _routes_of(slo, named)
-        share = 1.0 / len(wanted) / len(parts) / max(len(over), 1)
-        for part in parts:
-            check = _check(part, over, share)
-            found.setdefault(check.id, check)
-    return tuple(found.values())
+        part = (GUARD_PART if slo.metric == CLIENT_ERROR_RATE else 1.0) / len(
+            over or "-"
+        )
+        for one in (slo, *(p for p in _protected(slo) if slo_id(p) not in own_ids)):
+            for route in over:
+                check = _check(one, route, part)
+                found.setdefault((check.id, route), check)
+    return _shared(tuple(found.values()))
 
 
-def gross(check: Check) -> Check:
-    """Return the check as it counts during the warm-up: gross faults only."""
-    if check.absolute is not None:
+def _shared(checks: tuple[Check, ...]) -> tuple[Check, ...]:
+    """Return the checks with parts of either key that sum to 1."""
+    relative = {
+        (check.metric, check.quantile, check.codes, check.route)
+        for check in checks
+        if check.absolute is None
+    }
+    worse = [
+        check.part * ECLIPSED
+        if check.absolute is not None
+        and (check.metric, check.quantile, check.codes, check.route) in relative
+        else check.part
+        for check in checks
+    ]
+    beyond_all, worse_all = sum(check.part for check in checks), sum(worse)
+    return tuple(
+        replace(check, part=check.part / beyond_all, part_worse=part / worse_all)
+        for check, part in zip(checks, worse, strict=True)
+    )
+
+
+@lru_cache(maxsize=256)
+def gross(checks: tuple[Check, ...]) -> tuple[Check, ...]:
+    """Return checks as they count during the warm-up: gross faults only."""
+    return tuple(_gross(check) for check in checks)
+
+
+def _gross(check: Check) -> Check:
+    if check.absolute is not None or check.lower:
         return replace(check, judged=False)
     if check.timed:
-        return replace(check, ratio=max(check.ratio, WARMUP_TIME_RATIO))
+        return replace(check, ratio=max(check.ratio, WARMUP_TIME_RATIO), gross=True)
     return replace(
         check,
         ratio=max(check.ratio, WARMUP_RATE_RATIO),
         delta=max(check.delta, WARMUP_RATE_DELTA),
+        gross=True,
     )
 
 
@@ -94,6 +157,8 @@ def slo_id(slo: Slo) -> str:
     kind = "max" if slo.max is not None else "delta"
     if slo.max_ratio is not None:
         kind = "ratio"
+    if slo.min_ratio is not None:
+        kind = "min_ratio"
     codes = f"-{'+'.join(slo.codes)}" if slo.codes else ""
     route = "" if slo.route == ROUTE_ALL else f"@{slo.route}"
     return f"{slo.metric}{codes}{quantile}-{kind}{route}"
@@ -115,17 +180,42 @@ def _routes_of(slo: Slo, named: tuple[str, ...]) -> tuple[str, ...]:
     return (ALL_ROUTES,) if slo.route == ROUTE_ALL else (slo.route,)
 
 
-def _check(slo: Slo, routes: tuple[str, ...], share: float) -> Check:
-    """Return one SLO as a check."""
-    assert (slo.metric in {LATENCY, TTFB}) == (slo.quantile is not None)
-    return Check(
+def _check(slo: Slo, route: str, part: float) -> Check:
+    """Return one SLO on one route as a check."""
+    timed = slo.metric in {LATENCY, TTFB}
+    assert timed == (slo.quantile is not None), slo
+    check = Check(
         id=slo_id(slo),
         metric=slo.metric,
         quantile=slo.quantile,
         codes=slo.codes,
-        routes=routes,
-        share=share,
+        route=route,
+        part=part,
+        part_worse=part,
         absolute=slo.max,
         ratio=1.0 if slo.max_ratio is None else slo.max_ratio,
         delta=slo.max_delta or 0.0,
+        cap=CAP_TIME if timed else CAP_RATE,
     )
+    if slo.min_ratio is not None:
+        return replace(check, ratio=slo.min_ratio, lower=True)
+    if slo.max is not None:
+        return replace(check, grid=GRID_ABSOLUTE)
+    if slo.quantile is None:
+        return check
+    return replace(check, grid=_grid_of(slo.quantile))
+
+
+def _grid_of(quantile: float) -> tuple[float, ...]:
+    """Return the effects that are likely about a quantile."""
+    if quantile <= 0.75:  # noqa: PLR2004 -- half of everything is slower or not
+        return GRID_MIDDLE
+    return GRID_HIGH if quantile <= 0.95 else GRID_TAIL  # noqa: PLR2004 -- as above
+
+
+def worst_first(checks: Iterable[Check]) -> dict[str, list[Check]]:
+    """Return the checks by id, for SLOs with several routes."""
+    groups: dict[str, list[Check]] = {}
+    for check in checks:
+        groups.setdefault(check.id, []).append(check)
+    return groups

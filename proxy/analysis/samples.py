@@ -1,29 +1,29 @@
 """
-Sparse counts of one arm, read as samples: rates of codes, and tails of times.
+What one window adds: bad and all, of codes and of times at a threshold.
 
 A time is either known (an answer that did not fail) or *late*: the request
 failed, was given up, or is still in flight, and all that is known is its age.
 A late one is slower than every threshold up to its age and says nothing about
-any beyond, so it enters neither side there.
+any beyond, so it enters neither side there. As the ages of those in flight are
+given as changes, each request counts once at each threshold: the moment that
+its age passes it, or the moment that it ends.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 
-from proxy.analysis.binomial import tail_at_least, tail_at_most
-from proxy.analysis.values import Window
-from proxy.model.buckets import BUCKET_COUNT, bucket_of, lower_edge_us, upper_edge_us
+from proxy.analysis.checks import Check
+from proxy.analysis.values import RouteEvidence, Window
+from proxy.model.buckets import bucket_of, lower_edge_us
+from proxy.model.judge_state import ZERO, Counts6
 from proxy.model.judging import CLIENT_ERROR_RATE, LATENCY
 from proxy.model.vocabulary import FLAG_CODE_BASE, Flag
 
 CLIENT_CODES = frozenset(
-    FLAG_CODE_BASE + flag for flag in (Flag.DC, Flag.DPE, Flag.DT, Flag.NR)
+    (0, *(FLAG_CODE_BASE + flag for flag in (Flag.DC, Flag.DPE, Flag.DT, Flag.NR)))
 )
 """What the client caused: neither an error nor an answer."""
-RANK_SLACK = 1e-9
-"""Keeps 0.01 × 300 from becoming 2.9999 exceedances."""
 US = 1e-6
 
 
@@ -59,100 +59,46 @@ def finished(window: Window) -> int:
     return sum(n for code, n in window.codes.items() if code not in CLIENT_CODES)
 
 
-def seen(window: Window) -> int:
-    """Return how many requests are evidence of anything, in flight included."""
-    return finished(window) + sum(window.ages.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """Bad outcomes among finished requests."""
-
-    bad: int
-    total: int
-
-    @property
-    def value(self) -> float | None:
-        """The fraction; ``None`` without requests."""
-        return self.bad / self.total if self.total else None
-
-
-def rate_of(window: Window, is_bad: Callable[[int], bool]) -> Rate:
-    """Return the rate of one arm."""
+def rate_of(window: Window, check: Check) -> tuple[int, int]:
+    """Return one arm's bad and all of a rate, or a named counter's hits and trials."""
+    if check.counted:
+        return window.counts.get(check.metric, (0, 0))
+    is_bad = classifier(check.metric, check.codes)
     bad = total = 0
     for code, count in window.codes.items():
         if code not in CLIENT_CODES:
             total += count
             if is_bad(code):
                 bad += count
-    return Rate(bad, total)
+    return bad, total
 
 
 class Times:
-    """One arm's times, as counts at or above any bucket."""
+    """One window's times, as counts at or above any bucket."""
 
-    __slots__ = ("_above_known", "_above_late", "buckets", "known")
+    __slots__ = ("_above", "_buckets", "_late", "_late_buckets", "known")
 
     def __init__(self, known: Mapping[int, int], *late: Mapping[int, int]) -> None:
-        late_counts: dict[int, int] = {}
+        self._buckets, self._above = _tails(known)
+        self.known = self._above[0]
+        """Answers whose time is known."""
+        merged: dict[int, int] = {}
         for counts in late:
             for bucket, count in counts.items():
-                late_counts[bucket] = late_counts.get(bucket, 0) + count
-        self.buckets = sorted(known.keys() | late_counts.keys())
-        """Distinct buckets that hold anything, rising."""
-        self._above_known = _suffix_sums(known.get(b, 0) for b in self.buckets)
-        self._above_late = _suffix_sums(late_counts.get(b, 0) for b in self.buckets)
-        self.known = self._above_known[0]
-        """Answers whose time is known."""
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing at all was seen."""
-        return not self.buckets
+                merged[bucket] = merged.get(bucket, 0) + count
+        self._late_buckets, self._late = _tails(merged)
 
     def slower(self, bucket: int) -> tuple[int, int]:
         """Return (at or above ``bucket``, all that can be told apart there)."""
-        place = bisect_left(self.buckets, bucket)
-        late = self._above_late[place]
-        return self._above_known[place] + late, self.known + late
+        late = self._late[bisect_left(self._late_buckets, bucket)]
+        return self._above[bisect_left(self._buckets, bucket)] + late, self.known + late
 
-    def quantile_bucket(self, quantile: float) -> int:
-        """Return the first bucket with at most 1 - quantile of the times above it."""
-        return self.buckets[
-            self._first(lambda slow, total: slow <= allowed(quantile, total))
-        ]
 
-    def lower_bucket(self, quantile: float, level: float) -> int | None:
-        """
-        Return a bucket that the true quantile is not below, but with ``level``.
-
-        ``None``: the evidence does not bound the quantile from below yet.
-        """
-        place = bisect_left(
-            self.buckets,
-            x=True,
-            key=lambda bucket: (
-                tail_at_least(*self.slower(bucket), 1.0 - quantile) > level
-            ),
-        )
-        return self.buckets[place - 1] if place else None
-
-    def upper_bucket(self, quantile: float, level: float) -> int | None:
-        """
-        Return a bucket that the true quantile is not above, but with ``level``.
-
-        ``None``: the evidence does not bound the quantile from above yet.
-        """
-        place = self._first(
-            lambda slow, total: tail_at_most(slow, total, 1.0 - quantile) <= level
-        )
-        return self.buckets[place] if place < len(self.buckets) else None
-
-    def _first(self, holds: Callable[[int, int], bool]) -> int:
-        """Return the first place with ``holds(above its bucket, total)``."""
-        return bisect_left(
-            self.buckets, x=True, key=lambda bucket: holds(*self.slower(bucket + 1))
-        )
+def _tails(counts: Mapping[int, int]) -> tuple[list[int], list[int]]:
+    """Return the buckets, rising, and the sums from each to the end, and a 0."""
+    buckets = sorted(counts)
+    falling = [counts[bucket] for bucket in reversed(buckets)]
+    return buckets, list(accumulate(falling, initial=0))[::-1]
 
 
 class Samples:
@@ -176,27 +122,19 @@ class Samples:
             self._times[key] = window, times
         return self._times[key][1]
 
-
-def allowed(quantile: float, total: int) -> int:
-    """Return how many of ``total`` may be above their ``quantile``."""
-    return int((1.0 - quantile) * total + RANK_SLACK)
-
-
-def middle_s(bucket: int) -> float:
-    """Return the middle of a bucket, in seconds."""
-    return (lower_edge_us(bucket) + upper_edge_us(bucket)) / 2 * US
-
-
-def low_edge_s(bucket: int | None) -> float | None:
-    """Return a bucket's lower edge in seconds; ``None`` for none."""
-    return None if bucket is None else lower_edge_us(bucket) * US
-
-
-def high_edge_s(bucket: int | None) -> float | None:
-    """Return a bucket's upper edge in seconds; ``None`` for none and the last."""
-    if bucket is None or bucket >= BUCKET_COUNT - 1:
-        return None
-    return upper_edge_us(bucket) * US
+    def counts(
+        self, check: Check, arms: RouteEvidence, at: int, tolerated: int
+    ) -> Counts6:
+        """Return what both arms add to a check, at its thresholds if it has any."""
+        if not check.timed:
+            canary = rate_of(arms.canary, check)
+            return (*canary, *rate_of(arms.stable, check), *canary)
+        if at < 0:
+            return ZERO
+        canary_times = self.of(check.metric, arms.canary)
+        canary = canary_times.slower(at)
+        beyond = canary if tolerated == at else canary_times.slower(tolerated)
+        return (*canary, *self.of(check.metric, arms.stable).slower(at), *beyond)
 
 
 def first_bucket_above(limit_s: float) -> int:
@@ -204,8 +142,3 @@ def first_bucket_above(limit_s: float) -> int:
     limit_us = round(limit_s / US)
     bucket = bucket_of(limit_us)
     return bucket if lower_edge_us(bucket) >= limit_us else bucket + 1
-
-
-def _suffix_sums(counts: Iterable[int]) -> list[int]:
-    """Return the sums from each place to the end, and a last 0."""
-    return list(accumulate(reversed(list(counts)), initial=0))[::-1]

@@ -1,21 +1,22 @@
 """
-What the judge is shown: windows of evidence, by arm and route.
+What the judge is shown: what was added to the evidence since it last looked.
 
 Values only. The question (``JudgePlan``, ``Slo``), the memory (``JudgeState``)
-and the answer (``Judgement``) live in ``proxy.model.judging``, because the
-rollout keeps them; they are re-exported here.
+and the answer (``Judgement``) live in ``proxy.model``, because the rollout
+keeps them; they are re-exported here.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from proxy.model.judge_state import JudgeState
 from proxy.model.judging import (
     DEFAULT_GUARD,
     FailFast,
     Judgement,
     JudgePlan,
-    JudgeState,
     Requests,
+    Safety,
     Slo,
     SloJudgement,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Judgement",
     "Requests",
     "RouteEvidence",
+    "Safety",
     "Slo",
     "SloJudgement",
     "Window",
@@ -42,15 +44,14 @@ ALL_ROUTES = ""
 @dataclass(frozen=True, slots=True)
 class Window:
     """
-    One arm's evidence in one weight epoch, since that epoch began.
+    What one arm added to the evidence of the present weight epoch.
 
-    Counts are sparse and cumulative. Bucket indexes are those of
-    ``proxy.model.buckets``; codes are those of the slab (status codes, and
-    ``FLAG_CODE_BASE`` plus a ``Flag``).
+    Counts are sparse. Bucket indexes are those of ``proxy.model.buckets``; codes
+    are those of the slab (status codes, and ``FLAG_CODE_BASE`` plus a ``Flag``).
     """
 
     codes: Mapping[int, int] = field(default_factory=dict)
-    """Finished first attempts by outcome code."""
+    """Finished first attempts by outcome code; 0: the client went away."""
     latency: Mapping[int, int] = field(default_factory=dict)
     """Answers that did not fail, by latency bucket."""
     ttfb: Mapping[int, int] = field(default_factory=dict)
@@ -58,7 +59,22 @@ class Window:
     censored: Mapping[int, int] = field(default_factory=dict)
     """Age, by bucket, at the end of requests without a good answer."""
     ages: Mapping[int, int] = field(default_factory=dict)
-    """Age, by bucket, of requests in flight now."""
+    """
+    By how much the number of requests in flight of that age changed.
+
+    Negative where fewer are that old than at the last look: they got older, or
+    ended (and are in ``latency`` or ``censored`` then).
+    """
+    counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Hits and trials of named counters; there may be several hits a trial."""
+    assigned: int | None = None
+    """
+    Evidence requests of this arm that came to an end, one way or another.
+
+    What was routed to it, less those still in flight. ``None``: nobody counted.
+    """
+    top_unit: float | None = None
+    """The busiest unit's share of the arm's traffic of late; ``None``: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +83,16 @@ class RouteEvidence:
 
     stable: Window = field(default_factory=Window)
     canary: Window = field(default_factory=Window)
+    control: Window | None = None
+    """The part of ``stable`` that is its random slice; ``None``: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything that counts as evidence in the present weight epoch."""
+    """What one second added."""
 
     epoch: int
-    """The slab's weight epoch; when it changes, counting begins again."""
+    """The weight epoch that routed all of it; another one cuts the block."""
     routes: Mapping[str, RouteEvidence]
     """By route as the file writes it; ``ALL_ROUTES`` is always there."""
     baseline: bool = True

@@ -1,9 +1,9 @@
 """
-From findings and progress to one verdict with one sentence.
+From keys, guards and progress to one verdict with one sentence.
 
-Decides the order of the rules: a proven violation fails; then what is missing
-is named, the first of traffic, warm-up, requests, suspicion, sight and time;
-only when nothing is missing does the step pass.
+Decides the order of the rules: two open keys fail; then what keeps the step
+from passing is named, the first of traffic, warm-up, guards, requests,
+suspicion, sight and time; only when nothing is missing does the step pass.
 """
 
 from dataclasses import dataclass, replace
@@ -15,45 +15,69 @@ from proxy.model.vocabulary import Reason, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a step has come."""
+    """How far a step has come, and what stands in its way."""
 
     step: int
-    canary_finished: int
     stable_seen: int
     canary_seen: int
-    until_look: int
-    """Canary requests until the evidence is looked at again."""
     requests_missing: int
     """Canary requests until ``min_requests``."""
+    until_told: int
+    """About how many canary requests until a suspicion is proven or gone."""
     wait_s: float
     """Judged seconds until ``min_duration``."""
     warmup_s: float
     """Judged seconds of warm-up left."""
     rate_per_s: float
     baseline: bool
-    look: int
+    hold: tuple[Reason, str] | None = None
+    """What a guard says; ``None``: nothing."""
+    together: str = ""
+    """An absolute SLO that both versions break now."""
+    blind: str = ""
+    """An SLO that has nothing to look at."""
+    unsafe: str = ""
+    """An SLO whose proof of no harm is missing and required."""
+    hurried: bool = False
+    """No harm is proven, and time is not waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Both keys, and what they mean."""
+
+    worse: float
+    beyond: float
+    fired: SloJudgement | None
+    """The SLO that opens them the most, if both are open; ``None`` otherwise."""
+    noisy: bool
 
 
 def settle(
-    findings: tuple[SloJudgement, ...], blind: str, progress: Progress
+    findings: tuple[SloJudgement, ...], keys: Keys, progress: Progress
 ) -> Judgement:
-    """Return the judgement; ``blind`` names an SLO that has nothing to look at."""
-    failed = [f for f in findings if f.verdict is Verdict.FAIL]
+    """Return the judgement."""
     suspects = [f for f in findings if f.suspicious]
     needed = _needed(progress, suspicious=bool(suspects))
-    if failed:
-        reason, message = Reason.SLO_VIOLATED, violation_of(failed[0])
+    fired = keys.fired
+    if fired is not None:
+        reason, message = Reason.SLO_VIOLATED, violation_of(fired)
     else:
-        reason, message = _missing(suspects, blind, progress)
+        reason, message = _missing(suspects, progress)
     verdict = Verdict.UNDECIDED if reason is not Reason.NONE else Verdict.PASS
+    if keys.noisy:
+        message = f"{message} (environment noisy)"
     return Judgement(
-        verdict=Verdict.FAIL if failed else verdict,
+        verdict=verdict if fired is None else Verdict.FAIL,
         reason=reason,
         message=message,
-        needed=0 if failed else needed,
-        wait_s=0.0 if failed else _wait_s(needed, progress),
-        slos=tuple(_settled(f, needed, progress) for f in findings),
-        look=progress.look,
+        needed=needed if fired is None else 0,
+        wait_s=_wait_s(needed, progress) if fired is None else 0.0,
+        slos=tuple(_settled(f, needed, keys, progress) for f in findings),
+        worse=keys.worse,
+        beyond=keys.beyond,
+        noisy=keys.noisy,
+        fired="" if fired is None else fired.id,
     )
 
 
@@ -61,20 +85,22 @@ def _needed(progress: Progress, *, suspicious: bool) -> int:
     """Return the canary requests that are missing until the step can pass."""
     if progress.requests_missing:
         return progress.requests_missing
-    return progress.until_look if suspicious else 0
+    if suspicious or progress.unsafe:
+        return max(progress.until_told, 1)
+    return 0
 
 
 def _wait_s(needed: int, progress: Progress) -> float | None:
     """Return about how long it takes, or ``None`` when nobody knows."""
+    if progress.hold is not None or progress.together:
+        return None
     if needed and progress.rate_per_s <= 0.0:
         return None
     traffic_s = needed / progress.rate_per_s if needed else 0.0
     return max(traffic_s, progress.wait_s, progress.warmup_s)
 
 
-def _missing(
-    suspects: list[SloJudgement], blind: str, progress: Progress
-) -> tuple[Reason, str]:
+def _missing(suspects: list[SloJudgement], progress: Progress) -> tuple[Reason, str]:
     """Return what keeps the step from passing; ``Reason.NONE`` when nothing does."""
     step = f"step {progress.step}"
     if not progress.canary_seen:
@@ -86,20 +112,42 @@ def _missing(
             f"the canary warms up for another {_seconds(progress.warmup_s)};"
             " only gross faults count"
         )
+    if progress.hold is not None:
+        reason, what = progress.hold
+        return reason, f"{step} holds: {what}"
     if progress.requests_missing:
         return (
             Reason.UNDECIDED,
             f"{step} needs {_requests(progress.requests_missing, progress)}",
         )
+    return _unproven(suspects, progress)
+
+
+def _unproven(suspects: list[SloJudgement], progress: Progress) -> tuple[Reason, str]:
+    """Return what keeps a step with enough requests from passing."""
+    step = f"step {progress.step}"
+    more = _requests(max(progress.until_told, 1), progress)
     if suspects:
+        worst = max(suspects, key=lambda one: one.worse * one.beyond)
+        return Reason.UNDECIDED, f"{suspicion_of(worst)}; {step} needs {more} to tell"
+    if progress.together:
         return Reason.UNDECIDED, (
-            f"{suspicion_of(suspects[0])}; {step} needs"
-            f" {_requests(progress.until_look, progress)} to tell"
+            f"both versions break {progress.together} at present, so nobody is"
+            f" blamed and {step} waits"
         )
-    if blind:
-        return Reason.UNDECIDED, f"{blind} has no answers to look at in {step}"
-    if progress.wait_s > 0.0:
+    if progress.blind:
+        return (
+            Reason.UNDECIDED,
+            f"{progress.blind} has no answers to look at in {step}",
+        )
+    if progress.unsafe:
+        return Reason.UNDECIDED, (
+            f"{progress.unsafe} is not proven harmless yet; {step} needs {more}"
+        )
+    if progress.wait_s > 0.0 and not progress.hurried:
         return Reason.UNDECIDED, f"{step} needs another {_seconds(progress.wait_s)}"
+    if progress.hurried:
+        return Reason.NONE, f"{step} has passed early: no harm is proven"
     return Reason.NONE, f"{step} has passed: nothing is suspicious"
 
 
@@ -121,45 +169,16 @@ def _seconds(wait_s: float) -> str:
 
 def violation_of(finding: SloJudgement) -> str:
     """Return the sentence for an SLO that is proven broken."""
-    if finding.together is not None:
-        return f"{_named(finding)} is violated over all steps: {_summed(finding)}"
     return (
         f"{_named(finding)} is violated: {_figure(finding)}; canary"
         f" {_value(finding, finding.canary)}, stable {_value(finding, finding.stable)}"
-        f" over {finding.requests.canary} canary requests"
+        f" over {finding.requests.canary} canary requests in this step"
     )
 
 
 def suspicion_of(finding: SloJudgement) -> str:
     """Return the sentence for an SLO that looks broken."""
-    if finding.together is not None:
-        return (
-            f"{_named(finding)} looks worse than its limit over all steps:"
-            f" {_summed(finding)}"
-        )
-    if finding.stable is not None and _absolute(finding):
-        limit = finding.limit or 0.0
-        if finding.stable > limit:
-            return (
-                f"both versions break {_named(finding)} and nobody is blamed"
-                f" ({_figure(finding)})"
-            )
     return f"{_named(finding)} looks worse than its limit ({_figure(finding)})"
-
-
-def _summed(finding: SloJudgement) -> str:
-    """Return what the run's epochs show together."""
-    together = finding.together
-    assert together is not None
-    return (
-        f"{together.beyond} of {together.requests} canary requests beyond it,"
-        f" where {together.allowed:.3g} would be within"
-    )
-
-
-def _absolute(finding: SloJudgement) -> bool:
-    """Whether the finding's limit does not depend on stable."""
-    return finding.id.split("@")[0].endswith("-max")
 
 
 def _named(finding: SloJudgement) -> str:
@@ -185,19 +204,18 @@ def _value(finding: SloJudgement, value: float | None) -> str:
 
 def _timed(finding: SloJudgement) -> bool:
     """Whether the figures are seconds."""
-    return finding.id.startswith(("latency", "ttfb"))
+    return finding.id.startswith(("latency-p", "ttfb-p"))
 
 
-def _settled(finding: SloJudgement, needed: int, progress: Progress) -> SloJudgement:
+def _settled(
+    finding: SloJudgement, needed: int, keys: Keys, progress: Progress
+) -> SloJudgement:
     """Return the finding with its own verdict and what is missing for it."""
-    verdict = finding.verdict
+    verdict = Verdict.UNDECIDED
     ready = not (progress.requests_missing or progress.warmup_s > 0.0)
-    if (
-        verdict is not Verdict.FAIL
-        and ready
-        and not finding.suspicious
-        and finding.canary is not None
-    ):
+    if keys.fired is not None and finding.id == keys.fired.id:
+        verdict = Verdict.FAIL
+    elif ready and not finding.suspicious and finding.canary is not None:
         verdict = Verdict.PASS
     missing = needed if finding.suspicious else min(needed, progress.requests_missing)
     requests = replace(finding.requests, needed=missing)

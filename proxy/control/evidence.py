@@ -1,52 +1,75 @@
 """
-What the judge is shown of one service: the slab's live banks, by arm and route.
+What the judge is shown of one service: what the live banks gained, by arm and route.
 
-Only routes that an objective names are read beside the whole. The bank of the
-present weight epoch *is* the evidence, so a control process that was restarted
-goes on with all of it. Nothing is judged here.
+Only routes that an objective names are read beside the whole. What was judged
+before is noted in the slab, so a control process that was restarted goes on with
+all of it. Nothing is judged here.
 """
 
-from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-from proxy.analysis.values import ALL_ROUTES, Evidence, RouteEvidence
-from proxy.control.allocation import Allocation, Wish
-from proxy.model.judging import ROUTE_ALL, ROUTE_EACH, Slo
-from proxy.telemetry.cut import Readable, read_bank
+from proxy.analysis.values import ALL_ROUTES, Evidence, RouteEvidence, Window
+from proxy.control.allocation import ARM_CONTROL, Allocation, Wish
+from proxy.model.judging import MEASURED, ROUTE_ALL, ROUTE_EACH, Slo
+from proxy.telemetry import layout
+from proxy.telemetry.added import Added, read_added
+from proxy.telemetry.slab import ControlSlab
 
-RATE_WINDOW_S = 10.0
-"""How far back the rate of evidence looks: it answers "how long until"."""
-RATE_SAMPLES_MAX = 32
-"""One a second over the window, and some for ticks that came early."""
+LOOKS_MIN = 30
+"""Looks at units seen again before one of them is said to be the busiest: a few
+seconds of traffic that repeats itself."""
+FADING = 0.97
+"""A second's requests weigh half after 23 seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Who is compared, in which weight epoch."""
+
+    stable: str
+    canary: str
+    epoch: int
+    baseline: bool
+    """Stable has live weight."""
 
 
 def gather(
-    slab: Readable,
+    slab: ControlSlab,
     allocation: Allocation,
     wish: Wish,
-    *,
-    stable: str,
-    canary: str,
-    epoch: int,
+    roles: Roles,
     slos: Iterable[Slo],
-    baseline: bool,
 ) -> Evidence:
-    """Return the evidence of both roles in weight epoch ``epoch``."""
-    stable_cell = allocation.cell(wish, stable)
-    canary_cell = allocation.cell(wish, canary)
-    routes = {
-        route: RouteEvidence(
-            read_bank(slab, stable_cell + offset, epoch).window,
-            read_bank(slab, canary_cell + offset, epoch).window,
-        )
-        for route, offset in _routes(wish, slos)
+    """Return what both roles gained since the last call, and note it as judged."""
+    wanted = tuple(slos)
+    named = {slo.metric for slo in wanted} - MEASURED
+    words = {
+        name: allocation.event(wish, name) for name in wish.events if name in named
     }
-    return Evidence(epoch, routes, baseline)
+    stable_cell = allocation.cell(wish, roles.stable)
+    canary_cell = allocation.cell(wish, roles.canary)
+    control = read_added(slab, allocation.cell(wish, ARM_CONTROL), roles.epoch)
+    routes: dict[str, RouteEvidence] = {}
+    for route, offset in _routes(wish, wanted):
+        stable = read_added(slab, stable_cell + offset, roles.epoch)
+        canary = read_added(slab, canary_cell + offset, roles.epoch)
+        routes[route] = RouteEvidence(
+            _window(stable, words),
+            _window(canary, words),
+            control.window if route == ALL_ROUTES else None,
+        )
+    return Evidence(roles.epoch, routes, roles.baseline)
 
 
-def canary_requests(evidence: Evidence) -> int:
-    """Return how many finished canary requests the evidence holds."""
-    return sum(evidence.routes[ALL_ROUTES].canary.codes.values())
+def _window(added: Added, events: dict[str, int]) -> Window:
+    """Return a window with the counts of business events, and what was assigned."""
+    trials = added.head.get(layout.B_TRIALS, 0)
+    counts = {
+        name: (added.head.get(layout.B_EVENTS + word, 0), trials)
+        for name, word in events.items()
+    }
+    return replace(added.window, counts=counts, assigned=added.ended)
 
 
 def _routes(wish: Wish, slos: Iterable[Slo]) -> list[tuple[str, int]]:
@@ -58,22 +81,36 @@ def _routes(wish: Wish, slos: Iterable[Slo]) -> list[tuple[str, int]]:
     return [(ALL_ROUTES, 0), *(place for place in places if place[0] in named)]
 
 
-class Rate:
-    """How fast evidence comes in, over the last ``RATE_WINDOW_S`` seconds."""
+class Units:
+    """
+    How much of one version's traffic its busiest unit is, of late.
 
-    __slots__ = ("_epoch", "_samples")
+    Workers look ten times a second which unit was seen again last. How often it
+    is the same one, times the part of all requests whose unit was seen again, is
+    that unit's part of the traffic.
+    """
+
+    __slots__ = ("_all", "_heard", "_routed")
 
     def __init__(self) -> None:
-        self._epoch = -1
-        self._samples: deque[tuple[float, int]] = deque(maxlen=RATE_SAMPLES_MAX)
+        self._routed: int | None = None
+        self._all = 0.0
+        self._heard = 0.0
 
-    def add(self, epoch: int, count: int, now_s: float) -> float:
-        """Note ``count`` requests so far in ``epoch``; return requests a second."""
-        if epoch != self._epoch:
-            self._epoch = epoch
-            self._samples.clear()
-        self._samples.append((now_s, count))
-        while now_s - self._samples[0][0] > RATE_WINDOW_S:
-            self._samples.popleft()
-        first_s, first = self._samples[0]
-        return (count - first) / (now_s - first_s) if now_s > first_s else 0.0
+    def share(self, slab: ControlSlab, cell: int, heard: int) -> float | None:
+        """Return the share after ``heard`` more witnesses; ``None``: not known yet."""
+        routed = slab.sum_words(cell, layout.C_ROUTED, 1)[0]
+        before, self._routed = self._routed, routed
+        if before is not None:
+            self._all = self._all * FADING + max(routed - before, 0)
+            self._heard = self._heard * FADING + heard
+        hits: dict[int, int] = {}
+        looks = 0
+        for worker in range(slab.workers):
+            words = slab.cell_words(worker, cell, layout.C_TOP_BUCKET, 3)
+            hits[words[0]] = hits.get(words[0], 0) + words[1]
+            looks += words[2]
+        if looks < LOOKS_MIN or not self._all:
+            return None
+        again = max(1.0 - self._heard / self._all, 0.0)
+        return again * max(hits.values()) / looks

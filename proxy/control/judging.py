@@ -1,21 +1,23 @@
 """
 What the slab says about one canary, put before the pure judges.
 
-Reads the evidence for ``analysis.judge`` once a second and the last outcomes for
-fail-fast ten times a second, and remembers only what a rate or "the last
-requests" need. What follows from a verdict is decided elsewhere.
+Reads what was added to the evidence for ``analysis.judge`` once a second and the
+last outcomes for fail-fast ten times a second, and remembers only what "the last
+requests" and the busiest units need. What follows from a verdict is decided elsewhere.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proxy import analysis
+from proxy.analysis.values import ALL_ROUTES, Evidence
 from proxy.control.allocation import ARM_MIRROR, Allocation
-from proxy.control.evidence import Rate, canary_requests, gather
+from proxy.control.evidence import Roles, Units, gather
 from proxy.control.failfast import Lately
 from proxy.control.fairness import Fairness, Loads, without_latency
 from proxy.control.steward import Steward
 from proxy.control.weights import shares
-from proxy.model.judging import Judgement, JudgeState
+from proxy.model.judge_state import JudgeState
+from proxy.model.judging import Judgement
 from proxy.model.vocabulary import MirrorOutcome, PairOutcome
 from proxy.rollout.state import judge_plan_of
 from proxy.telemetry import layout
@@ -25,6 +27,10 @@ from proxy.telemetry.slab import ControlSlab
 MIRRORED = "mirror"
 MIRROR_FAILED = "mirror failed"
 """Beside the versions' names in what ``routed`` counts; no version is called so."""
+TICK_S = 1.0
+"""What the first look at a service stands for."""
+DT_S_MAX = 60.0
+"""A longer gap was no judging: nobody waits for a rate over more than a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +46,17 @@ class Judging:
 
     def __init__(self, slab: ControlSlab) -> None:
         self._slab = slab
-        self._rates: dict[str, Rate] = {}
+        self._units: dict[tuple[str, str], Units] = {}
+        self._judged_s: dict[str, float] = {}
         self._lately: dict[str, Lately] = {}
         self._fairness = Fairness()
 
     def forget(self, service: str) -> None:
         """Begin anew with a service's readings."""
-        self._rates.pop(service, None)
+        self._judged_s.pop(service, None)
         self._lately.pop(service, None)
+        for key in [key for key in self._units if key[0] == service]:
+            del self._units[key]
         self._fairness.forget(service)
 
     def routed(self, steward: Steward, allocation: Allocation) -> dict[str, int]:
@@ -86,30 +95,27 @@ class Judging:
         if live.get(versions.index(run.canary), 0) == 0:
             return None
         plan = judge_plan_of(run)
-        epoch = self._slab.epoch(slot)
-        evidence = gather(
-            self._slab,
-            allocation,
-            steward.wish,
-            stable=run.stable,
-            canary=run.canary,
-            epoch=epoch,
-            slos=plan.slos,
+        roles = Roles(
+            run.stable,
+            run.canary,
+            self._slab.epoch(slot),
             # Where a ring has the canary only, stable is heard outside of it.
             baseline=live.get(versions.index(run.stable), 0) > 0
             or run.present.only is not None,
         )
-        rate = self._rates.setdefault(steward.name, Rate())
+        evidence = gather(self._slab, allocation, steward.wish, roles, plan.slos)
+        before_s = self._judged_s.get(steward.name, now_s - TICK_S)
+        self._judged_s[steward.name] = now_s
         state, judgement = analysis.judge(
             plan,
             run.judge,
-            evidence,
+            self._with_units(steward, allocation, roles, evidence),
             step=run.step,
             step_age_s=run.step_s,
             rollout_age_s=run.run_s,
-            rate_per_s=rate.add(epoch, canary_requests(evidence), now_s),
+            dt_s=min(max(now_s - before_s, 0.0), DT_S_MAX),
         )
-        why = self._unfair(steward, allocation, epoch)
+        why = self._unfair(steward, allocation, roles.epoch)
         return state, without_latency(judgement, why) if why else judgement
 
     def _unfair(self, steward: Steward, allocation: Allocation, epoch: int) -> str:
@@ -129,6 +135,30 @@ class Judging:
             ways[PairOutcome.TO_CANDIDATE],
         )
         return self._fairness.look(steward.name, epoch, loads)
+
+    def _with_units(
+        self,
+        steward: Steward,
+        allocation: Allocation,
+        roles: Roles,
+        evidence: Evidence,
+    ) -> Evidence:
+        """Return the evidence with how busy each version's busiest unit is."""
+        arms = evidence.routes[ALL_ROUTES]
+        shares_of = {}
+        for version, window in (
+            (roles.stable, arms.stable),
+            (roles.canary, arms.canary),
+        ):
+            units = self._units.setdefault((steward.name, version), Units())
+            cell = allocation.cell(steward.wish, version)
+            heard = window.assigned or 0
+            share = units.share(self._slab, cell, heard)
+            shares_of[version] = replace(window, top_unit=share)
+        whole = replace(
+            arms, stable=shares_of[roles.stable], canary=shares_of[roles.canary]
+        )
+        return replace(evidence, routes={**evidence.routes, ALL_ROUTES: whole})
 
     def trips(
         self, steward: Steward, allocation: Allocation, now_s: float

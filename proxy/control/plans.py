@@ -15,6 +15,7 @@ from proxy.model.judging import (
     ROUTE_ALL,
     FailFast,
     JudgePlan,
+    Safety,
     Slo,
 )
 from proxy.rollout.plan import (
@@ -129,6 +130,7 @@ def judge_plan(rollout: RolloutSettings) -> JudgePlan:
         min_requests=min_requests_auto(slos) if named is None else named,
         min_duration_s=rollout.min_duration,
         warmup_s=rollout.warmup,
+        safety=Safety(rollout.safety),
     )
 
 

@@ -50,7 +50,10 @@ def judgement_json(judgement: Judgement) -> JsonObject:
         "message": judgement.message,
         "needed": judgement.needed,
         "wait_s": judgement.wait_s,
-        "look": judgement.look,
+        "worse": judgement.worse,
+        "beyond": judgement.beyond,
+        "noisy": judgement.noisy,
+        "fired": judgement.fired,
     }
 
 

@@ -14,6 +14,7 @@ from proxy.dataplane import events, heads, recorder
 from proxy.dataplane.budget import Budget
 from proxy.dataplane.guard import Guard
 from proxy.dataplane.pool import Pool
+from proxy.dataplane.repeats import Repeats
 from proxy.http1.request import Request, RequestParser
 from proxy.http1.response import ResponseParser
 from proxy.routing.decide import (
@@ -58,6 +59,7 @@ class VersionState:
         "inflight",
         "outcomes",
         "outcomes_seen",
+        "repeats",
         "retries",
         "revision",
         "shielding",
@@ -75,6 +77,7 @@ class VersionState:
         self.stable_mark = (0, 0)
         self.retries = Budget()
         self.shielding = Budget()
+        self.repeats = Repeats()
         self.revision = b""
         self.copies = Guard()
 
@@ -113,6 +116,7 @@ class BoundVersion:
         "is_stable",
         "name",
         "pools",
+        "repeats",
         "revision_header",
         "seen",
         "state",
@@ -125,6 +129,7 @@ class BoundVersion:
         self.name = version.name
         self.index = version.index
         self.state = state
+        self.repeats = state.repeats
         self.every = pools
         self.pools = pools
         self.impaired = False

@@ -15,6 +15,7 @@ request without a unit is a trial of its own.
 from typing import TYPE_CHECKING, Final
 
 from proxy.dataplane import recorder
+from proxy.model.witnesses import WITNESS_AGAIN_S
 from proxy.routing.decide import holds
 from proxy.routing.table import Event
 from proxy.telemetry import layout
@@ -22,8 +23,6 @@ from proxy.telemetry import layout
 if TYPE_CHECKING:
     from proxy.dataplane.exchange import Exchange
 
-WITNESS_AGAIN_S: Final = 10
-"""A unit opens a trial at most once in so many seconds per version and epoch."""
 EPOCH_SHIFT: Final = 12
 SECOND_MASK: Final = (1 << EPOCH_SHIFT) - 1
 EPOCHS: Final = 15

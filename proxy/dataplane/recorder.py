@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.model.buckets import bucket_of
 from proxy.model.vocabulary import CODE_COUNT, FLAG_CODE_BASE, Flag
+from proxy.model.witnesses import FAILED_STATUS_MIN
 from proxy.routing.table import FailFast
 from proxy.telemetry.layout import (
     B_CENSORED,
@@ -217,6 +218,8 @@ def _witness(
     if exchange.epoch < worker.shared[service.base + S_FLOOR]:
         words[service.region + RS_LATE] += 1
         return
+    if code >= FAILED_STATUS_MIN:
+        silence(exchange)
     for bank in exchange.evidence:
         words[bank + B_CODES + code] += 1
         if latency >= 0:
@@ -226,6 +229,13 @@ def _witness(
             since_s = exchange.sent_s or exchange.started_s
             age_us = int((now_s - since_s - exchange.stalled_s) * US)
             words[bank + B_CENSORED + bucket_of(max(age_us, 0))] += 1
+
+
+def silence(exchange: "Exchange") -> None:
+    """Hear the unit of a failed request no more for ``FAILED_AGAIN_S``."""
+    if exchange.unit:
+        worker = exchange.worker
+        worker.seen[exchange.version.seen + exchange.bucket] = worker.ahead or 1
 
 
 # --- fail-fast ---

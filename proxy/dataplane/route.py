@@ -6,12 +6,13 @@ epoch and row in force, the fail-fast trip, and the table of units seen lately.
 """
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from proxy.dataplane import heads
 from proxy.dataplane.exchange import Exchange
 from proxy.http1.request import Request
 from proxy.model.vocabulary import UNIT_BUCKETS
+from proxy.model.witnesses import FAILED_AGAIN_S
 from proxy.routing.buckets import bucket_of_unit
 from proxy.routing.decide import (
     UNIT_BYTES_MAX,
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
     from proxy.dataplane.bound import BoundService, BoundTable, Shares
     from proxy.dataplane.downstream import Downstream
-
-WITNESS_AGAIN_S: Final = 10
-"""A unit's bucket is evidence at most once in so many seconds per version."""
 
 
 def route(
@@ -141,11 +139,13 @@ def _assign(
         return
     if unit:
         at = version.seen + bucket
-        now = worker.second
-        last = worker.seen[at]
-        if last and (now - last) & 0xFFFF < WITNESS_AGAIN_S:
+        seen = worker.seen
+        last = seen[at]
+        # A mark that lies ahead silences for longer: see `recorder.silence`.
+        if last and (worker.ahead - last) & 0xFFFF < FAILED_AGAIN_S:
+            version.repeats.last = bucket
             return
-        worker.seen[at] = now
+        seen[at] = worker.second
     if version is not stable:
         exchange.evidence = shares.canary_banks
     elif bucket < 2 * shares.canary:

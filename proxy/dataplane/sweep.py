@@ -98,7 +98,7 @@ class Sweep:
 
     def _each_second(self, now_s: float) -> None:
         worker = self._worker
-        worker.second = (int(now_s) & 0xFFFF) or 1
+        worker.tell_time(now_s)
         worker.date = heads.http_date(time())
         worker.wheel.sweep(now_s)
         self._publish_ages(now_s)
@@ -118,6 +118,7 @@ class Sweep:
                 version_active = sum(pool.active for pool in version.every)
                 version_idle = sum(len(pool.idle) for pool in version.every)
                 words[version.cell + layout.C_INFLIGHT] = version.state.inflight
+                version.repeats.look(version, words)
                 words[version.cell + layout.C_POOL_ACTIVE] = version_active
                 words[version.cell + layout.C_POOL_IDLE] = version_idle
                 words[version.cell + layout.C_EJECTED] = sum(
@@ -142,9 +143,12 @@ class Sweep:
         for exchange in worker.active:
             if not exchange.evidence or exchange.trail or exchange.tunnel:
                 continue
-            if exchange.response is not None and exchange.response.stream:
-                continue
             if exchange.epoch < worker.shared[exchange.service.base + layout.S_FLOOR]:
+                continue
+            for bank in exchange.evidence:
+                words[bank + layout.B_OPEN] += 1
+                ages.append(bank + layout.B_OPEN)
+            if exchange.response is not None and exchange.response.stream:
                 continue
             since_s = exchange.sent_s or exchange.started_s
             age_us = int((now_s - since_s - exchange.stalled_s) * 1_000_000)

@@ -29,6 +29,7 @@ from proxy.dataplane.sweep import Sweep
 from proxy.dataplane.wheel import RECHECK_S, Wheel
 from proxy.errors import ChannelError, TableError
 from proxy.model.descriptors import most_connections
+from proxy.model.witnesses import FAILED_AGAIN_S, WITNESS_AGAIN_S
 from proxy.routing.table import Endpoint, RouteTable, compile_table
 from proxy.telemetry import layout
 from proxy.telemetry.channel import Channel, read_sealed
@@ -51,6 +52,7 @@ DRAIN_POLL_S: Final = 0.05
 DRAIN_GRACE_S: Final = 1.0
 """So long after the last accept nobody is hung up on, or for half of the time to
 drain: a client that keeps asking learns from its next answer that it is the last."""
+SECOND_MASK: Final = 0xFFFF
 
 
 class Worker:
@@ -66,7 +68,7 @@ class Worker:
         self.buffer = memoryview(bytearray(READ_BUFFER_BYTES))
         self.bulk = bulk.Store()
         self.now_s = monotonic()
-        self.second = (int(self.now_s) & 0xFFFF) or 1
+        self.tell_time(self.now_s)
         self.date = heads.http_date(time())
         self.head_s = self.head_s_max = DEFAULT_HEAD_S
         self.crowded_until_s = 0.0
@@ -256,6 +258,16 @@ class Worker:
             if pool.name is name:
                 asked = [one.upstream for one in self.active if one.pool is pool]
                 pool.leave(upstream for upstream in asked if upstream is not None)
+
+    def tell_time(self, now_s: float) -> None:
+        """
+        Set the marks that units' tables hold, in seconds of 16 bits.
+
+        ``second`` is now, never 0; a mark that is ``ahead`` silences a unit for
+        ``FAILED_AGAIN_S`` where another does for ``WITNESS_AGAIN_S``.
+        """
+        self.second = (int(now_s) & SECOND_MASK) or 1
+        self.ahead = int(now_s) + FAILED_AGAIN_S - WITNESS_AGAIN_S & SECOND_MASK
 
     def revision_seen(self, exchange: "Exchange", value: bytes) -> None:
         """Tell control that a version answers with another revision."""

@@ -2,10 +2,12 @@
 What is asked of a canary, and what was found: values shared by analysis and rollout.
 
 ``JudgePlan`` is the question (made from the settings, kept with the rollout it
-was started with), ``Judgement`` the answer of one tick. No behaviour here.
+was started with), ``Judgement`` the answer of one tick. What the judge keeps
+between ticks is in ``proxy.model.judge_state``. No behaviour here.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from proxy.model.vocabulary import Reason, Verdict
 
@@ -18,10 +20,23 @@ LATENCY_RATIO = "latency_ratio"
 PAIR_METRICS = (MISMATCH_RATE, LATENCY_RATIO)
 """Judged by the pairs of a parallel run, not by live requests."""
 
+MEASURED = frozenset({LATENCY, TTFB, ERROR_RATE, CLIENT_ERROR_RATE})
+"""Metrics with places of their own in the evidence; others are named counters."""
+
 ROUTE_ALL = "all"
 """An SLO over every request of the service."""
 ROUTE_EACH = "each"
 """An SLO over each declared route on its own, sharing one alpha."""
+
+
+class Safety(StrEnum):
+    """Whether a step may, or must, prove that it does no harm."""
+
+    OFF = "off"
+    ACCELERATE = "accelerate"
+    """A proof ends a step before its ``min_duration``."""
+    REQUIRE = "require"
+    """Without proof no step passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +45,23 @@ class Slo:
     One service level objective, or a guard.
 
     ``max`` is absolute; ``max_ratio`` and ``max_delta`` make one limit,
-    stable × ratio + delta (ratio 1 and delta 0 where absent). Seconds for
-    latencies, fractions for rates. Exactly one of absolute or relative is set.
+    stable × ratio + delta (ratio 1 and delta 0 where absent); ``min_ratio`` is
+    for rates of which lower is worse. Seconds for latencies, fractions for
+    rates. Exactly one of the three kinds is set.
     """
 
     metric: str
-    """``latency``, ``ttfb``, ``error_rate`` or ``client_error_rate``."""
+    """
+    ``latency``, ``ttfb``, ``error_rate``, ``client_error_rate``; any other name is
+    a *named counter*, whose hits and trials are in the evidence (``Window.counts``).
+    """
     quantile: float | None = None
     """0 < quantile < 1 for latencies; ``None`` for rates."""
     max: float | None = None
     max_ratio: float | None = None
     max_delta: float | None = None
+    min_ratio: float | None = None
+    """The canary's rate must be at least stable's times this, above 0, at most 1."""
     codes: tuple[str, ...] = ()
     """Status codes that are errors (``5xx``, ``404``); empty: the usual ones."""
     route: str = ROUTE_ALL
@@ -74,36 +95,30 @@ class JudgePlan:
     """Chance that a canary no worse than stable is rolled back, whole rollout."""
     alpha_tolerance: float = 0.10
     """The same for one that is worse, but within the limits."""
-    min_requests: int = 299
-    """Canary evidence that a step needs before it may pass, at least 1."""
+    min_requests: int = 50
+    """
+    Canary evidence that a step needs before it may pass, at least 1.
+
+    The settings' ``auto`` is ``min_requests_auto(slos)``, 299 for 99 %.
+    """
     min_duration_s: float = 60.0
     """Judged seconds that a step needs before it may pass, warm-up included."""
     warmup_s: float = 20.0
     """Judged seconds of the rollout in which only gross faults count."""
+    safety: Safety = Safety.OFF
+    """What proof of no harm is good for."""
+    next_share: float = 1.0
+    """The canary's part of the traffic in the next step, 0 to 1; for safety only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """How much evidence an SLO stands on."""
+    """How much evidence an SLO stands on, in the present step."""
 
     stable: int = 0
     canary: int = 0
     needed: int = 0
-    """Canary requests still missing until the step can pass, or be looked at."""
-
-
-@dataclass(frozen=True, slots=True)
-class Together:
-    """What the weight epochs of a run say of one SLO together, each within itself."""
-
-    beyond: int
-    """Canary requests beyond the limit that held in their own epoch."""
-    requests: int
-    """Canary requests that were held against it."""
-    allowed: float
-    """How many of them a canary at the limit would have beyond it."""
-    worse_p: float
-    """Bound on the chance of this much harm if the canary were no worse."""
+    """Canary requests still missing until the step can pass, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,22 +138,20 @@ class SloJudgement:
     """What is held against ``limit``: the ratio, or the canary's own figure."""
     limit: float | None
     interval: tuple[float | None, float | None] | None
-    """
-    Of ``value``, at the ``alpha_tolerance`` of the last look; ``None`` before it.
-
-    An end is ``None`` where the evidence does not bound that side yet.
-    """
+    """Of ``value``, for people; an end is ``None`` where nothing bounds that side."""
     requests: Requests
     suspicious: bool = False
     """The canary looks worse than the limit, though it is not proven."""
-    worse_p: float | None = None
-    """Key 1: chance of this much harm if the canary were no worse than stable."""
-    beyond: bool | None = None
-    """Key 2: beyond the limit at ``alpha_tolerance``; ``None`` before a look."""
+    worse: float = 1.0
+    """Key 1, this SLO's part: evidence (an e-value) of worse than stable."""
+    beyond: float = 1.0
+    """Key 2, this SLO's part: evidence of beyond the limit."""
     route: str = ""
     """The route that was judged; empty: all requests."""
-    together: Together | None = None
-    """Set where it is the run's epochs together that look or are proven worse."""
+    ratio: tuple[float, float | None] | None = None
+    """Confidence sequence of canary's rate over stable's; ``None``: not a rate."""
+    safe: float | None = None
+    """Evidence of no harm in this step; ``None`` where nobody asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,68 +167,11 @@ class Judgement:
     wait_s: float | None
     """About how long until the verdict can be ``pass``; ``None``: nobody knows."""
     slos: tuple[SloJudgement, ...] = ()
-    look: int = 0
-    """Which look at the evidence this was, over the whole rollout; 0: none was due."""
-
-
-@dataclass(frozen=True, slots=True)
-class Harm:
-    """
-    Sums over weight epochs of what one check saw on one route.
-
-    Each epoch is compared within itself before it is added, so the sums are
-    never confounded by weights or hours (``analysis.together`` says how).
-    """
-
-    id: str
-    route: str
-    excess: float = 0.0
-    """Bad canary events above what both arms' common rate leads to expect."""
-    canary: int = 0
-    """Canary requests of the epochs in which it was the smaller arm."""
-    canary_expected: float = 0.0
-    """Bad events expected among those."""
-    stable: int = 0
-    """Stable requests of the epochs in which stable was the smaller arm."""
-    stable_expected: float = 0.0
-    beyond: int = 0
-    """Canary events beyond the limit of their epoch."""
-    judged: int = 0
-    """Canary requests held against a limit."""
-    allowed: float = 0.0
-    """How many of them the limits allow."""
-    noise: float = 0.0
-    """Where stable's own rate makes the limit: at most so many of ``allowed`` are
-    stable's, at its upper bound; 0 for limits that are known."""
-    leverage: float = 0.0
-    """``noise`` times how much one bad stable request moves the limit."""
-    slack: float = 0.0
-    """The part of ``allowed`` that is ``max_delta``'s."""
-
-
-@dataclass(frozen=True, slots=True)
-class JudgeState:
-    """
-    What the judge remembers; saved with the rollout, so a restart spends no alpha.
-
-    Only ``analysis`` makes and reads the fields; a rollout begins with
-    ``JudgeState()``.
-    """
-
-    looks: int = 0
-    """Looks taken since the rollout began; each halves what is left of alpha."""
-    epoch: int = -1
-    """The weight epoch of the last evidence; -1: none seen yet."""
-    epoch_looks: int = 0
-    """Looks taken in that epoch: the next is due at min_requests × 2^this."""
-    epoch_requests: int = 0
-    """Canary evidence of that epoch when it was last seen; it only grows."""
-    findings: tuple[SloJudgement, ...] = ()
-    """What the last look in this epoch found (intervals and keys are from here)."""
-    before: tuple[Harm, ...] = ()
-    """The run's epochs before this one."""
-    here: tuple[Harm, ...] = ()
-    """This epoch, as of ``here_requests`` canary requests."""
-    here_requests: int = 0
-    epochs: int = 0
-    """Epochs added to ``before``."""
+    worse: float = 1.0
+    """Key 1: evidence of worse than stable, all SLOs together; fails at 1/alpha."""
+    beyond: float = 1.0
+    """Key 2: evidence of beyond the limits; fails at 1/alpha_tolerance."""
+    noisy: bool = False
+    """Stable differs from a random slice of itself: no comparison can be trusted."""
+    fired: str = ""
+    """The id of the SLO that decided a ``fail``; empty otherwise."""

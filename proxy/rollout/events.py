@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
-from proxy.model.judging import Judgement, JudgeState
+from proxy.model.judge_state import JudgeState
+from proxy.model.judging import Judgement
 from proxy.model.vocabulary import Phase, Reason
 from proxy.rollout.state import RolloutState
 

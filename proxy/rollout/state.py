@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from proxy.model.document import decode, encode
-from proxy.model.judging import Judgement, JudgePlan, JudgeState
+from proxy.model.judge_state import JudgeState
+from proxy.model.judging import Judgement, JudgePlan
 from proxy.model.vocabulary import Phase, Reason
 from proxy.rollout.plan import PERCENT_ALL, RolloutPlan, Step
 
@@ -228,11 +229,14 @@ def open_rings_of(state: RolloutState) -> OpenRings | None:
 def judge_plan_of(run: Run) -> JudgePlan:
     """Return what the judge is asked in the run's present step."""
     step = run.present
+    steps = run.plan.steps
+    next_weight = steps[run.step].weight if run.step < len(steps) else PERCENT_ALL
     return replace(
         run.plan.judge,
         slos=run.plan.judge.slos if step.slos is None else step.slos,
         min_requests=step.min_requests,
         min_duration_s=step.min_duration_s,
+        next_share=next_weight / PERCENT_ALL,
     )
 
 

@@ -80,7 +80,10 @@ def _judgement(judgement: Judgement) -> dict[str, object]:
         "reason": judgement.reason.value,
         "message": judgement.message,
         "needed": judgement.needed,
-        "look": judgement.look,
+        "worse": judgement.worse,
+        "beyond": judgement.beyond,
+        "noisy": judgement.noisy,
+        "fired": judgement.fired,
         "slos": [_slo(slo) for slo in judgement.slos],
     }
 

@@ -1,7 +1,7 @@
 """The settings of a rollout: its steps, and what happens in between."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -119,8 +119,6 @@ def blue_green_steps(data: Mapping[str, Any]) -> dict[str, Any]:
 class RolloutSettings(Model):
     """How a revision of the canary goes from 0 to 100 %."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"safety"})
-
     stable: Text
     """The version that serves users now. Absent: ``stable``, else the first."""
 
@@ -191,6 +189,10 @@ class RolloutSettings(Model):
 
     warmup: Duration = 20.0
     """How long only gross faults count, while the canary's caches are cold."""
+
+    safety: Literal["off", "accelerate", "require"] = "off"
+    """Whether a step ends early on proof that it does no harm (``accelerate``), or
+    only then (``require``)."""
 
     fail_fast: Annotated[FailFastSettings | None, *OrOff] = Field(
         default_factory=FailFastSettings

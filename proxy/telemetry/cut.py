@@ -1,11 +1,11 @@
 """
 What the slab says at one moment, summed over the workers.
 
-Two readings: an arm's *evidence* in the weight epoch that is live (what may be
-judged), and its *live figures* since the start (what is shown). Both are read
-with ``pread``, which allocates nothing where nobody ever wrote, and come as
-sparse dicts, because a histogram of 1664 buckets mostly holds zeros: whole
-rows of 64 words are compared with zeros before any number becomes an object.
+An arm's *live figures* since the start, which are shown (what may be judged is
+read by ``telemetry.added``). They are read with ``pread``, which allocates nothing
+where nobody ever wrote, and come as sparse dicts, because a histogram of 1664
+buckets mostly holds zeros: whole rows of 64 words are compared with zeros before
+any number becomes an object.
 Nothing is decided here, and nothing is written.
 """
 
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-from proxy.analysis.values import Window
 from proxy.model.buckets import BUCKET_COUNT
 from proxy.model.vocabulary import CODE_COUNT, Flag, MirrorOutcome
 from proxy.telemetry import layout
@@ -44,15 +43,6 @@ class Readable(Protocol):
     def workers(self) -> int:
         """How many worker regions it holds."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Bank:
-    """One arm on one route in one weight epoch: what was routed, and what came."""
-
-    routed: int
-    """Evidence requests routed in the epoch, finished or not."""
-    window: Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +95,6 @@ class Live:
             for outcome in MirrorOutcome
             if (count := self.word(layout.C_MIRROR + outcome)) > 0
         }
-
-
-def read_bank(slab: Readable, cell: int, epoch: int) -> Bank:
-    """Return what ``cell`` holds for ``epoch`` in the bank that the epoch uses."""
-    head, codes, latency, ttfb, censored, ages = _read_sections(
-        slab,
-        layout.cell_offset(cell) + layout.bank_offset(epoch),
-        (layout.B_CODES, CODE_COUNT, *(BUCKET_COUNT,) * 4),
-    )
-    window = Window(codes, latency, ttfb, censored, ages)
-    return Bank(head.get(layout.B_ROUTED, 0), window)
 
 
 def read_attempts(slab: Readable, cell: int) -> Counts:

@@ -19,7 +19,7 @@ Every word has exactly one writer:
 - services: control; seen: any worker (idempotent);
 - a worker region: that worker, and the supervisor before it spawns a
   replacement (gauges to zero); evidence banks are zeroed by control while no
-  live epoch names them.
+  live epoch names them, and so are the copies of what was judged (``C_JUDGED``).
 """
 
 from proxy.model.buckets import BUCKET_COUNT
@@ -27,7 +27,7 @@ from proxy.model.vocabulary import CODE_COUNT, UNIT_BUCKETS
 
 WORD_BYTES = 8
 PAGE_WORDS = 512
-LAYOUT_MAGIC = 0x4845414447415401
+LAYOUT_MAGIC = 0x4845414447415402
 """``HEADGAT`` and the layout's version; a slab with another is refused."""
 
 WORKERS_MAX = 48
@@ -121,9 +121,13 @@ C_POOL_IDLE = 11  # gauge, route 0 only
 C_EJECTED = 12  # gauge, route 0 only: endpoints that failed again and again
 C_AGAIN = 13  # attempts that were not a request's first; they are in C_ATTEMPTS too
 C_AGAIN_FAILED = 14  # those of them that failed
+C_JUDGED_EPOCH = 15  # whose evidence lies in C_JUDGED, plus 1 (written by control)
 C_MIRROR = 16  # + MirrorOutcome, in the mirror arm
 C_PAIRS = 32  # + PairOutcome, in the mirror arm
 C_FLAGS = 40  # + Flag: attempts that ended with it
+C_TOP_BUCKET = 60  # gauge, route 0 only: bucket of the unit seen again most often
+C_TOP_HITS = 61  # gauge: how many of the looks found it
+C_TOP_LOOKS = 62  # gauge: looks that found any unit again
 C_EVENTS = 64  # + word of the event, route 0 only: answers that were one
 C_REQUESTS = 96  # + status code that the user got (0: none)
 C_ATTEMPTS = C_REQUESTS + CODE_COUNT
@@ -134,6 +138,7 @@ C_BANKS = C_TTFB + BUCKET_COUNT
 # --- evidence bank (two a cell, bank = epoch & 1) ---
 B_ROUTED = 0  # evidence requests routed in this epoch
 B_TRIALS = 1  # trials of business events opened in this epoch
+B_OPEN = 2  # evidence requests without an outcome, once a second (gauge)
 B_EVENTS = 8  # + word of the event, route 0 only
 B_CODES = 32  # + outcome code
 B_LATENCY = B_CODES + CODE_COUNT
@@ -142,7 +147,10 @@ B_CENSORED = B_TTFB + BUCKET_COUNT  # age at the end of those without a good ans
 B_AGES = B_CENSORED + BUCKET_COUNT  # ages of those in flight, once a second (gauge)
 BANK_WORDS = B_AGES + BUCKET_COUNT
 
-CELL_WORDS = -(-(C_BANKS + 2 * BANK_WORDS) // PAGE_WORDS) * PAGE_WORDS
+# --- and what of the present bank was judged: a copy, written by control ---
+C_JUDGED = C_BANKS + 2 * BANK_WORDS
+
+CELL_WORDS = -(-(C_JUDGED + BANK_WORDS) // PAGE_WORDS) * PAGE_WORDS
 REGION_WORDS = REGION_CELLS + CELLS_MAX * CELL_WORDS
 
 

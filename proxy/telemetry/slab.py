@@ -41,6 +41,9 @@ _REGION_GAUGES = (
 _CELL_GAUGES = (
     (layout.C_INFLIGHT, 1),
     (layout.C_POOL_ACTIVE, layout.C_EJECTED - layout.C_POOL_ACTIVE + 1),
+    (layout.C_TOP_BUCKET, layout.C_TOP_LOOKS - layout.C_TOP_BUCKET + 1),
+    (layout.bank_offset(0) + layout.B_OPEN, 1),
+    (layout.bank_offset(1) + layout.B_OPEN, 1),
     (layout.bank_offset(0) + layout.B_AGES, BUCKET_COUNT),
     (layout.bank_offset(1) + layout.B_AGES, BUCKET_COUNT),
 )
@@ -337,6 +340,26 @@ class ControlSlab:
         held = list(cells)
         for place in places:
             self._zero(held, place + word, 1)
+
+    def judged(self, worker: int, cell: int, epoch: int) -> bytes:
+        """
+        Return what of a worker's bank was judged in ``epoch``, as raw words.
+
+        Of another epoch nothing was judged: its copy is zeroed.
+        """
+        first = layout.region_base(worker) + layout.cell_offset(cell)
+        at = (first + layout.C_JUDGED) * _BYTE
+        tag = _read(self.fd, first + layout.C_JUDGED_EPOCH, 1)[0]
+        if tag != epoch + 1:
+            zero_range(self.fd, at, at + layout.BANK_WORDS * _BYTE)
+            word = (epoch + 1).to_bytes(_BYTE, sys.byteorder)
+            os.pwrite(self.fd, word, (first + layout.C_JUDGED_EPOCH) * _BYTE)
+        return os.pread(self.fd, layout.BANK_WORDS * _BYTE, at)
+
+    def note_judged(self, worker: int, cell: int, start: int, words: bytes) -> None:
+        """Note that ``words`` of a worker's bank, from word ``start``, were judged."""
+        first = layout.region_base(worker) + layout.cell_offset(cell) + layout.C_JUDGED
+        os.pwrite(self.fd, words, (first + start) * _BYTE)
 
     def zero_seen(self, table: int) -> None:
         """Forget all units of a seen table, before another version gets it."""

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from proxy.analysis.values import ALL_ROUTES, Evidence
-from proxy.control.evidence import Rate, canary_requests, gather
+from proxy.control.allocation import ARM_CONTROL
+from proxy.control.evidence import Roles, Units, gather
 from proxy.model.judging import Slo
+from proxy.telemetry import layout
 from tests.support.control_room import BASE, ControlRoom
 
 ROUTED = BASE.replace("    rollout:", '    routes: ["GET /a", "POST /b"]\n    rollout:')
@@ -16,11 +20,8 @@ def evidence(room: ControlRoom, *slos: Slo) -> Evidence:
         room.governor.slab,
         room.governor.allocation,
         room.governor.steward("shop").wish,
-        stable="stable",
-        canary="canary",
-        epoch=room.epoch(),
-        slos=slos,
-        baseline=True,
+        Roles("stable", "canary", room.epoch(), baseline=True),
+        slos,
     )
 
 
@@ -39,7 +40,8 @@ def test_both_roles_are_summed_over_workers(tmp_path: Path) -> None:
     assert arms.canary.codes == {503: 2}
     assert arms.canary.latency == {}
     assert sum(arms.canary.censored.values()) == 2
-    assert canary_requests(seen) == 2
+    assert arms.canary.assigned == 2
+    assert evidence(room).routes[ALL_ROUTES].canary.codes == {}
 
 
 def test_only_named_routes_are_read(tmp_path: Path) -> None:
@@ -49,19 +51,60 @@ def test_only_named_routes_are_read(tmp_path: Path) -> None:
     room.serve("canary", 3, route=2)
 
     named = evidence(room, Slo("error_rate", max=0.1, route="POST /b"))
+    room.serve("canary", 4, route=2)
     each = evidence(room, Slo("error_rate", max=0.1, route="each"))
 
     assert set(named.routes) == {ALL_ROUTES, "POST /b"}
     assert named.routes["POST /b"].canary.codes == {200: 3}
     assert set(each.routes) == {ALL_ROUTES, "GET /a", "POST /b"}
     assert each.routes["GET /a"].canary.codes == {}
+    assert each.routes["POST /b"].canary.codes == {200: 4}
 
 
-def test_rate_looks_back_ten_seconds() -> None:
-    """The rate is what came lately, and begins again with an epoch."""
-    rate = Rate()
+def test_events_are_counted_where_an_objective_names_them(tmp_path: Path) -> None:
+    """A business event is hits in trials; nobody's objective reads nothing."""
+    text = BASE.replace(
+        "    rollout:",
+        "    events: {orders: {when: {path_prefix: /o, status: 2xx}}}\n    rollout:",
+    )
+    room = ControlRoom(tmp_path)
+    room.begin(text)
+    room.order("canary", 3, trials=40)
 
-    assert rate.add(1, 0, 0.0) == 0.0
-    assert rate.add(1, 50, 5.0) == 10.0
-    assert rate.add(1, 50, 20.0) == 0.0
-    assert rate.add(2, 7, 21.0) == 0.0
+    seen = evidence(room, Slo("orders", min_ratio=0.95))
+
+    assert seen.routes[ALL_ROUTES].canary.counts == {"orders": (3, 40)}
+    assert evidence(room).routes[ALL_ROUTES].canary.counts == {}
+
+
+def test_the_slice_of_stable_is_read(tmp_path: Path) -> None:
+    """Stable can be held against a random part of itself."""
+    room = ControlRoom(tmp_path)
+    room.begin()
+    allocation, wish = room.governor.allocation, room.governor.steward("shop").wish
+    bank = layout.cell_offset(allocation.cell(wish, ARM_CONTROL))
+    bank += layout.bank_offset(room.epoch())
+    room.workers[1].words[bank + layout.B_CODES + 200] += 7
+
+    control = evidence(room).routes[ALL_ROUTES].control
+
+    assert control is not None
+    assert control.codes == {200: 7}
+
+
+def test_a_busy_unit_is_a_part_of_the_traffic(tmp_path: Path) -> None:
+    """Half of the requests came again, all of them of one unit: it is a half."""
+    room = ControlRoom(tmp_path)
+    room.begin()
+    cell = room.governor.allocation.cell(room.governor.steward("shop").wish, "canary")
+    units = Units()
+    assert units.share(room.governor.slab, cell, 0) is None
+    words, at = room.workers[0].words, layout.cell_offset(cell)
+    words[at + layout.C_ROUTED] += 100
+    words[at + layout.C_TOP_BUCKET] = 4711
+    words[at + layout.C_TOP_HITS] = 60
+    words[at + layout.C_TOP_LOOKS] = 60
+
+    share = units.share(room.governor.slab, cell, 50)
+
+    assert share == pytest.approx(0.5)

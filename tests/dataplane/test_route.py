@@ -3,10 +3,11 @@
 import asyncio
 import re
 
+from proxy.model.witnesses import FAILED_AGAIN_S, WITNESS_AGAIN_S
 from proxy.routing.buckets import bucket_of_unit, salt_prefix
 from proxy.routing.decide import UNIT_BYTES_MAX
 from proxy.telemetry import layout
-from proxy.telemetry.slab import Rings
+from proxy.telemetry.slab import Rings, WorkerSlab
 from tests.support.eventually import eventually
 from tests.support.scripted_origin import Call, ScriptedOrigin
 from tests.support.stage import Service, Stage
@@ -213,6 +214,50 @@ async def test_a_unit_is_one_witness_in_ten_seconds(stage: Stage) -> None:
     assert service.word("canary", layout.C_ROUTED) == 5 * in_canary
 
 
+async def test_a_unit_that_failed_is_silent_for_a_minute(stage: Stage) -> None:
+    """Its mark lies ahead of the others' by what it is longer silent."""
+
+    async def partly(call: Call) -> None:
+        status = b"404 Not Found" if b"broken" in call.request.head else b"200 OK"
+        await call.send(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
+
+    async with ScriptedOrigin(partly) as stable, ScriptedOrigin(who) as canary:
+        service = await stage.serve({"stable": [stable], "canary": [canary]}, unit=UNIT)
+        epoch = service.weight(1)
+        async with dial(stage.port) as wire:
+            for _ in range(3):
+                await wire.ask(by("whole"))
+                await wire.ask(by("broken"))
+        await service.counts("stable", {200: 3, 404: 3})
+
+    assert service.bank("stable", epoch) == {200: 1, 404: 1}
+    view = WorkerSlab(stage.plane.control.fd, 0)
+    first = view.seen_base(service.entry["versions"][0]["seen"])
+    whole, broken = (
+        view.seen[first + bucket(service, name)] for name in ("whole", "broken")
+    )
+    ahead = FAILED_AGAIN_S - WITNESS_AGAIN_S
+    assert ahead - 5 <= (broken - whole) & 0xFFFF <= ahead + 5
+
+
+async def test_a_unit_that_comes_back_is_noticed(stage: Stage) -> None:
+    """Ten times a second the one seen again last is looked at."""
+    async with ScriptedOrigin(who) as stable, ScriptedOrigin(who) as canary:
+        service = await stage.serve({"stable": [stable], "canary": [canary]}, unit=UNIT)
+        service.weight(1)
+        async with dial(stage.port) as wire:
+
+            async def looked() -> bool:
+                await wire.ask(by("ann"))
+                return service.words("stable", layout.C_TOP_LOOKS, 1)[0] >= 3
+
+            await eventually(looked)
+        top, hits, looks = service.words("stable", layout.C_TOP_BUCKET, 3)
+
+    assert top == bucket(service, "ann")
+    assert hits == looks
+
+
 async def test_control_is_a_slice_of_stable_as_large_as_the_canary(
     stage: Stage,
 ) -> None:
@@ -286,11 +331,14 @@ async def test_requests_in_flight_are_seen_by_their_age(stage: Stage) -> None:
         def waiting() -> int:
             return sum(service.words("canary", ages, count))
 
+        waits = layout.bank_offset(epoch) + layout.B_OPEN
         async with dial(stage.port) as wire:
             await wire.send(get())
             await eventually(lambda: waiting() == 1)
+            assert service.words("canary", waits, 1) == [1]
             wire.reset()
         await eventually(lambda: waiting() == 0)
+        assert service.words("canary", waits, 1) == [0]
 
     censored = layout.bank_offset(epoch) + layout.B_CENSORED
     assert sum(service.words("canary", censored, layout.B_AGES - layout.B_CENSORED))

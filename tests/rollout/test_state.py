@@ -1,8 +1,12 @@
 """States become one line of JSON and come back exactly."""
 
+from dataclasses import replace
+
 import pytest
 
-from proxy.model.judging import JudgePlan, JudgeState, Requests, Slo, SloJudgement
+from proxy.analysis import ALL_ROUTES, Evidence, RouteEvidence, Window, judge
+from proxy.model.judge_state import JudgeState
+from proxy.model.judging import JudgePlan, Requests, Slo, SloJudgement
 from proxy.model.vocabulary import Verdict
 from proxy.rollout import RolloutState, Step, from_json, judge_plan_of, to_json
 from tests.support.rollouts import MORE, STORIES, begun
@@ -17,8 +21,18 @@ def test_every_story_round_trips() -> None:
         assert from_json(to_json(state)) == state
 
 
-def test_findings_and_looks_round_trip() -> None:
+def test_evidence_and_findings_round_trip() -> None:
     """A restart spends no alpha twice, because nothing of it is lost."""
+    plan = JudgePlan((Slo("latency", quantile=0.99, max_ratio=1.1),), warmup_s=0.0)
+    arms = RouteEvidence(Window({200: 60}, {90: 60}), Window({200: 30}, {95: 30}))
+    state = JudgeState()
+    seen = Evidence(1, {ALL_ROUTES: arms})
+    answers = []
+    for _ in range(3):
+        state, answer = judge(
+            plan, state, seen, step=1, step_age_s=1.0, rollout_age_s=1.0
+        )
+        answers.append(answer)
     row = SloJudgement(
         "latency-p99-ratio",
         Verdict.UNDECIDED,
@@ -30,7 +44,7 @@ def test_findings_and_looks_round_trip() -> None:
         Requests(1, 2, 3),
     )
     story = begun()
-    story.tick(MORE, judge=JudgeState(4, 7, 2, 900, (row,)))
+    story.tick(replace(MORE, slos=(*answers[-1].slos, row)), judge=state)
 
     assert from_json(to_json(story.state)).run == story.run
 
@@ -54,6 +68,7 @@ def test_the_judge_is_asked_for_the_present_step() -> None:
 
     assert asked.min_requests == run.plan.steps[1].min_requests
     assert asked.slos == run.plan.judge.slos
+    assert asked.next_share == run.plan.steps[2].weight / 100
     assert Step(1.0).min_duration_s == 60.0
     assert JudgePlan((Slo("error_rate", max=0.1),)).alpha == 0.01
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.model.judging import JudgePlan, JudgeState
+from proxy.model.judge_state import JudgeState
+from proxy.model.judging import JudgePlan
 from proxy.model.vocabulary import Phase, Reason
 from proxy.rollout import After, Ended, OnUndecided, SetWeights, Start, Step, Tripped
 from tests.support.rollouts import (
@@ -190,11 +191,11 @@ def test_without_a_judgement_the_reason_stays() -> None:
 def test_exposure_and_the_judges_memory_are_kept() -> None:
     """Requests add up; what the judge remembers comes back to it."""
     story = begun()
-    story.tick(MORE, judge=JudgeState(looks=3))
+    story.tick(MORE, judge=JudgeState(requests=3))
     story.tick(MORE)
 
     assert story.run.exposed_requests == 20
-    assert story.run.judge.looks == 3
+    assert story.run.judge.requests == 3
     assert story.run.judgement == MORE
 
 

@@ -42,7 +42,7 @@ services:
     split: {stable: 100}
     timeouts: {connect: $NOPE, request: }
     rollout:
-      safety: require
+      strategy: parallel
       steps: [20, 100, 40, {weight: x}, 30]
       slos:
         - {metric: latency, quantile: 0.99, max: 5%}
@@ -138,7 +138,10 @@ def test_all_mistakes_are_reported_at_once_each_at_its_place() -> None:
             "no default"
         ),
         "12:41: services.web.timeouts.request: has no value; give one or remove it",
-        "14:7: services.web.rollout.safety: `safety` is not supported by this version",
+        (
+            "14:17: services.web.rollout.strategy: `parallel` is not supported by this"
+            " version"
+        ),
         (
             "15:19: services.web.rollout.steps[1]: 100 means promotion and must be the "
             "last step"

@@ -14,7 +14,6 @@ from proxy.telemetry.cut import (
     add_words,
     difference,
     read_attempts,
-    read_bank,
     read_live,
 )
 from proxy.telemetry.slab import ControlSlab, WorkerSlab, create
@@ -39,35 +38,6 @@ class Bench:
 def bench() -> Bench:
     """Give an empty slab."""
     return Bench()
-
-
-def test_bank_sums_workers_and_skips_zeros(bench: Bench) -> None:
-    """Evidence of one epoch is the sum of all regions, without empty buckets."""
-    bank = layout.bank_offset(7)
-    for worker, count in ((0, 2), (1, 3)):
-        bench.add(worker, bank + layout.B_ROUTED, count)
-        bench.add(worker, bank + layout.B_CODES + 200, count)
-        bench.add(worker, bank + layout.B_LATENCY + 1000, count)
-    bench.add(0, bank + layout.B_TTFB, 1)
-    bench.add(1, bank + layout.B_CENSORED + BUCKET_COUNT - 1, 4)
-    bench.add(0, bank + layout.B_AGES + 17, 6)
-
-    read = read_bank(bench.slab, CELL, 7)
-
-    assert read.routed == 5
-    assert read.window.codes == {200: 5}
-    assert read.window.latency == {1000: 5}
-    assert read.window.ttfb == {0: 1}
-    assert read.window.censored == {BUCKET_COUNT - 1: 4}
-    assert read.window.ages == {17: 6}
-
-
-def test_banks_of_neighbouring_epochs_are_apart(bench: Bench) -> None:
-    """What one epoch counted is invisible in the next."""
-    bench.add(0, layout.bank_offset(4) + layout.B_CODES + 200, 9)
-
-    assert read_bank(bench.slab, CELL, 4).window.codes == {200: 9}
-    assert read_bank(bench.slab, CELL, 5).window.codes == {}
 
 
 def test_live_reads_every_section(bench: Bench) -> None:
@@ -99,7 +69,6 @@ def test_reading_gives_holes_no_memory(bench: Bench) -> None:
 
     for cell in range(100):
         read_live(bench.slab, cell)
-        read_bank(bench.slab, cell, 1)
 
     assert os.fstat(bench.slab.fd).st_blocks == before
 

@@ -383,9 +383,11 @@ def test_a_replacement_keeps_the_counters_and_loses_the_gauges(fd: int) -> None:
     words = slab.ControlSlab(fd).cell_words(1, 3, 0, layout.CELL_WORDS)
     gauges = {layout.C_INFLIGHT, layout.C_POOL_ACTIVE, layout.C_POOL_IDLE}
     gauges |= {layout.C_EJECTED}
+    gauges |= {layout.C_TOP_BUCKET, layout.C_TOP_HITS, layout.C_TOP_LOOKS}
     for epoch in (0, 1):
         ages = layout.bank_offset(epoch) + layout.B_AGES
         gauges |= set(range(ages, ages + BUCKET_COUNT))
+        gauges |= {layout.bank_offset(epoch) + layout.B_OPEN}
     assert {place for place, value in enumerate(words) if value == 0} == gauges
     assert view.words[layout.R_DOWNSTREAM] == 0
     assert view.words[layout.R_DOWNSTREAM_TOTAL] == 6
