@@ -288,4 +288,5 @@ def _nodes(value: object) -> int:
             return 1 + sum(map(_nodes, value.values()))
         case list():
             return 1 + sum(map(_nodes, value))
-    return 1
+        case _:
+            return 1
