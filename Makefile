@@ -76,7 +76,7 @@ fuzz: $(VENV)/.ready-dev ## parsers by coverage, then real origins by hostile ta
 	@$(call needs,$(TEST_PROGRAMS))
 	for target in heads chunks answers; do $(BIN)/python tests/fuzz/guided.py $$target $(FUZZ_S); done
 	PATH="$$PATH:/usr/sbin:/sbin" FUZZ_EXAMPLES=$$(($(FUZZ_S) * 50)) \
-	  $(BIN)/python -m pytest -q --timeout 0 tests/fuzz/test_origins.py
+	  $(BIN)/python -m pytest -q --timeout 0 tests/fuzz/test_origins.py tests/fuzz/test_chaos.py
 
 .PHONY: bench
 bench: $(VENV)/.ready-dev ## the benchmarks, see benchmarks/README.md

@@ -280,10 +280,15 @@ class Downstream(asyncio.BufferedProtocol):
         self.exchange = exchange
         self.deadline_s = NEVER
         self._skipped = 0
-        if rest and not exchange.body_done:
-            self.pending = b""
-            self.pending = upload.take(exchange, rest)
-            if self.closing:
+        if not exchange.body_done:
+            if rest:
+                self.pending = b""
+                self.pending = upload.take(exchange, rest)
+                if self.closing:
+                    return
+            if self.ended and not exchange.body_done:
+                self.exchange = None  # its end will never come (RFC 9112 section 8)
+                self.close()
                 return
         exchange.start()
 

@@ -88,6 +88,51 @@ async def test_a_request_cut_within_its_body_is_never_completed(stage: Stage) ->
     assert ends == ["cut"] * 3
 
 
+async def test_a_request_that_can_never_be_whole_is_not_begun(stage: Stage) -> None:
+    """RFC 9112 section 8: the FIN came while the request before was answered."""
+    go_on = asyncio.Event()
+
+    async def script(call: Call) -> None:
+        await go_on.wait()
+        await call.reply(b"whole")
+
+    async with ScriptedOrigin(script, eager=True) as origin:
+        await stage.serve({"stable": [origin]})
+        for body in (b"", b"x"):
+            go_on.clear()
+            async with dial(stage.port) as wire:
+                cut = get("/cut", "Content-Length: 2", method="POST") + body
+                await wire.send(get("/first") + cut)
+                wire.writer.write_eof()
+                await asyncio.sleep(0.05)
+                go_on.set()
+                answer = await wire.answer()
+                async with asyncio.timeout(5):
+                    rest = await wire.rest()
+                assert (answer.body, rest) == (b"whole", b"")
+
+    assert [request.target for request in origin.requests] == ["/first"] * 2
+
+
+async def test_a_bad_chunk_behind_an_early_answer_is_a_reset(stage: Stage) -> None:
+    """RFC 9112 sections 7.1 and 8: too late for a 400, so the answer is cut."""
+
+    async def script(call: Call) -> None:
+        await call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        await call.hang()
+
+    async with ScriptedOrigin(script, eager=True) as origin:
+        await stage.serve({"stable": [origin]})
+        async with dial(stage.port) as wire:
+            await wire.send(get("/", "Transfer-Encoding: chunked", method="POST"))
+            await wire.send(b"5\r\nhello\r\n")
+            head = await wire.head()
+            await wire.send(b"zz\r\n")
+            await wire.is_reset()
+
+    assert head.status == 200
+
+
 async def test_a_lingering_close_is_bounded_in_time_and_size(stage: Stage) -> None:
     """RFC 9112 section 9.6: our end at once; 2 s or 64 KiB later all of it."""
     async with ScriptedOrigin() as origin:
@@ -166,3 +211,11 @@ async def test_a_cut_answer_resets_an_http_1_0_client(stage: Stage) -> None:
                     assert seen[-1] or error, "a clean end: the answer looks whole"
 
     assert isinstance(error, ConnectionResetError)
+
+
+async def test_all_of_this_runs_on_uvloop(stage: Stage) -> None:
+    """What is asserted here of ends and resets is true of the loop in production."""
+    process = stage.plane.process
+    assert process is not None
+    with open(f"/proc/{process.pid}/maps", encoding="utf-8") as maps:  # noqa: ASYNC230, PTH123 - of /proc
+        assert "uvloop" in maps.read()
