@@ -1,10 +1,14 @@
 """Another attempt: where it is safe, inside its budget, and charged to who failed."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from proxy.dataplane import retry
 from proxy.model.vocabulary import Flag
 from proxy.telemetry import layout
 from tests.support import table
@@ -399,3 +403,16 @@ async def test_shielding_may_take_a_share_of_the_services_requests(
             answers = [await wire.ask(get()) for _ in range(325)]
 
     assert sum(answer.status == 200 for answer in answers) >= 315
+
+
+@given(st.integers(1, 11), st.floats(0, 1, exclude_max=True))
+def test_the_wait_before_a_retry_is_random_and_bounded(
+    attempts: int, chance: float
+) -> None:
+    """Full jitter: up to 25 ms, doubled each time, never over 250 ms."""
+    worker = SimpleNamespace(chance=SimpleNamespace(random=lambda: chance))
+    exchange: Any = SimpleNamespace(attempts=attempts, worker=worker)
+
+    wait_s = retry._backoff_s(exchange)
+
+    assert wait_s == chance * min(0.025 * 2 ** (attempts - 1), 0.25)

@@ -6,7 +6,8 @@ arrived, and the origin's name. The path chooses what else happens:
 ``/bytes/N`` answers N bytes, ``/slow/MS`` waits first, ``/version`` and
 ``/healthz`` say the name. With a fault it fails instead: ``halves`` resets every
 second answer in the middle of its head, ``garbage`` answers no HTTP, ``hang`` says
-nothing. Started by tests as a process of its own, so that it can be killed.
+nothing; ``sick`` fails its health check alone. Started by tests as a process of its
+own, so that it can be killed.
 """
 
 import asyncio
@@ -38,7 +39,9 @@ async def handle(
             }
             digest = await read_body(reader, fields)
             path = request_line.split(b" ")[1].decode()
-            if not await fail(reader, writer, fault):
+            if fault == "sick" and path == "/healthz":
+                writer.write(b"HTTP/1.1 503 Sick\r\nContent-Length: 0\r\n\r\n")
+            elif not await fail(reader, writer, fault):
                 await answer(writer, path, fields, digest, name)
     except ConnectionError:
         return
