@@ -188,6 +188,7 @@ class Judging:
         if not tripped or not lately.ripe(limits.requests):
             return None
         return Trip(
-            f"a worker tripped: {lately.sentence(limits.requests)}",
+            "the last canary requests of one worker failed beyond fail_fast's limits;"
+            f" over all workers {lately.sentence(limits.requests)}",
             blamed=not lately.shared(limits.requests),
         )

@@ -1,7 +1,12 @@
-"""Weight follows the canary's endpoints, from the check to the slab."""
+"""Weight follows endpoints and needs a store, from the check to the slab."""
 
+import sqlite3
 from pathlib import Path
 
+import pytest
+
+from proxy.control.store import FILE_NAME
+from proxy.errors import StoreError
 from proxy.model.vocabulary import Phase, Reason
 from proxy.rollout.events import Command, Verb
 from tests.support.control_room import BASE, ControlRoom
@@ -55,3 +60,36 @@ def test_endpoints_that_workers_leave_out_count_too(tmp_path: Path) -> None:
     steward.ejected["canary"] = 4
     assert steward.carries("canary") == 0.25
     assert steward.carries("stable") == 1.0
+
+
+def test_an_unhealthy_stable_does_not_block_the_fix(tmp_path: Path) -> None:
+    """Stable fails everything, the canary nothing: the rollout goes on and says so."""
+    room = started(tmp_path)
+    for _ in range(9):
+        room.serve("stable", 100, code=500)
+        room.serve("canary", 100)
+        room.second()
+    assert room.governor.steward("shop").state.phase is Phase.SUCCEEDED
+    notes = [one["note"] for one in room.store.decisions("shop")]
+    assert "stable itself breaks error_rate-max" in notes
+
+
+def test_weight_of_a_locked_store_never_rises(tmp_path: Path) -> None:
+    """Somebody else holds the file: raises are refused, an abort is carried out."""
+    room = started(tmp_path)
+    steward = room.governor.steward("shop")
+    blocker = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    room.clock.now_s += 1
+    with pytest.raises(StoreError, match="locked"):
+        room.governor.order(steward, Command(Verb.PROMOTE, "ann"))
+    assert room.weights()["canary"] == 60.0
+    assert "locked" in room.governor.store_error
+
+    room.governor.order(steward, Command(Verb.ABORT, "ann"))
+    assert room.weights() == {"stable": 100.0}
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    room.second()
+    assert room.governor.store_error == ""
+    assert room.store.load()["shop"].document["rollout"]["phase"] == "RolledBack"
