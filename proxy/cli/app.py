@@ -142,7 +142,11 @@ def schema() -> int:
 def demo(
     story: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Only this story; may be given again."),
+        typer.Option(
+            metavar="NAME",
+            help="Only this story (good, slow, failing, silent, late, frozen); may be"
+            " given again.",
+        ),
     ] = None,
     *,
     plain: Annotated[

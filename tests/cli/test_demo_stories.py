@@ -1,12 +1,14 @@
 """Which ends of a story are as told, and which are complained about."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from proxy.cli.demo.behaviour import Tally
-from proxy.cli.demo.stories import STORIES, Story, Watched, judge, named
+from proxy.cli.demo.stories import MORE, STORIES, Story, Watched, judge, named
 
+BAKE = {"duration": 6.0, "holdback": 5.0}
 STEPS = [{"weight": weight} for weight in (20, 40, 60, 80, 100)]
 
 
@@ -18,6 +20,7 @@ def story(name: str) -> Story:
 def watched(phase: str, reason: str = "", *weights: float) -> Watched:
     """Return a rollout that ended so."""
     rollout: dict[str, Any] = {"phase": phase, "reason": reason, "steps": STEPS}
+    rollout["bake"] = BAKE
     return Watched(rollout, (0.0, *weights), took_s=20.0)
 
 
@@ -27,8 +30,8 @@ def tally(requests: int, over_s: float, in_flight_peak: int) -> Tally:
 
 
 def test_a_good_canary_has_to_pass_every_step() -> None:
-    """Succeeded over 20, 40, 60, 80 and 100 % is as told; a jump is not."""
-    all_steps = watched("Succeeded", "", 20.0, 40.0, 60.0, 80.0, 100.0)
+    """Succeeded over 20, 40, 60, 80, the bake and 100 % is as told; a jump is not."""
+    all_steps = watched("Succeeded", "", 20.0, 40.0, 60.0, 80.0, 95.0, 100.0)
     jump = watched("Succeeded", "", 20.0, 100.0)
 
     assert judge(story("good"), all_steps, tally(999, 20, 9), 2).wrong == ()
@@ -72,6 +75,17 @@ def test_a_silent_canary_fails_first_when_its_first_attempt_times_out() -> None:
     assert judge(story("silent"), end, tally(120, 2.1, 90), 2).wrong
 
 
+def test_a_turn_that_was_not_taken_is_complained_about() -> None:
+    """A fault before 100 % is not the late one that was announced."""
+    end = watched("RolledBack", "SloViolated", 95.0)
+
+    assert judge(story("late"), end, tally(400, 5, 9), 2).wrong == ()
+    early = replace(end, left=("Baking",))
+    assert judge(story("late"), early, tally(400, 5, 9), 2).wrong == (
+        "it was never Baking",
+    )
+
+
 def test_the_number_of_exposed_requests_is_told() -> None:
     """The sentence of a dropped canary holds the number and its bound."""
     end = watched("RolledBack", "FailFast", 20.0)
@@ -86,16 +100,23 @@ def test_stories_are_told_in_their_order_whatever_was_asked_first() -> None:
     """Asking for two gives these two in the order of the demo; asking for none, all."""
     assert [one.name for one in named(["slow", "good"])] == ["good", "slow"]
     assert named(None) == named([]) == STORIES
+    assert named(["late"]) == (MORE[0],)
 
 
 def test_a_story_that_does_not_exist_is_refused_by_name() -> None:
-    """The refusal names the story and the four there are."""
+    """The refusal names the story and those that there are."""
     with pytest.raises(ValueError, match="no story 'fast', expected one of good, slow"):
         named(["good", "fast"])
 
 
 def test_every_story_sets_the_whole_behaviour() -> None:
     """No story inherits a failure from the one before it on the same shop."""
-    keys = {frozenset(one.behaviour) for one in STORIES}
+    keys = {frozenset(one.behaviour) for one in (*STORIES, *MORE)}
+    keys |= {
+        frozenset(turn.behaviour)
+        for one in MORE
+        for turn in one.turns
+        if turn.behaviour is not None
+    }
 
     assert keys == {frozenset({"median_s", "error_rate", "hangs"})}

@@ -43,7 +43,7 @@ def run_demo(story: list[str] | None, *, plain: bool, serve: bool = False) -> in
     Tell the stories; return 0 when all of them end as told, else 1.
 
     Args:
-        story: only these, by name; ``None`` or none: all four.
+        story: only these, by name; ``None`` or none: the first four.
         plain: print lines, also on a terminal.
         serve: tell no story, but keep the shops and Headgate running on the ports
             of config/demo.yaml, for other load, until Ctrl-C or SIGTERM.

@@ -91,6 +91,12 @@ class Stage:
         service: Json = await asyncio.to_thread(self.client.get, "services", SERVICE)
         return service
 
+    async def order(self, verb: str, **body: str) -> None:
+        """Order something of the rollout, as a person does."""
+        await asyncio.to_thread(
+            self.client.post, "rollouts", SERVICE, verb, body=dict(body)
+        )
+
     async def rollout(self) -> Json:
         """Return the rollout as the admin API shows it."""
         rollout: Json = await asyncio.to_thread(self.client.get, "rollouts", SERVICE)

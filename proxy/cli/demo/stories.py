@@ -1,9 +1,10 @@
 """
-The four stories: what is deployed, how the rollout must end, what is said.
+The stories: what is deployed, how the rollout must end, what is said.
 
 A story changes the behaviour and the revision of the shop that is the canary at
-that time, and from then on only watches: Headgate sees the new revision by
-itself. Its end is checked against what the shop itself counted.
+that time, and from then on watches: Headgate sees the new revision by itself.
+Some take a turn when the rollout gets somewhere. Each end is checked against what
+the shop itself counted. The first four are told without being asked for.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from typing import Any
 from proxy.cli.demo.behaviour import JsonValue, Tally
 from proxy.cli.demo.load import Load
 from proxy.cli.demo.screen import Screen
-from proxy.cli.demo.stage import Stage
+from proxy.cli.demo.stage import Shop, Stage
 from proxy.cli.demo.view import Users, draw
 from proxy.errors import AdminError
 
@@ -34,6 +35,18 @@ SETTLE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """What happens when the rollout has this phase or reason for the first time."""
+
+    at: str
+    told: str
+    behaviour: Mapping[str, JsonValue] | None = None
+    """What the canary does from then on; ``None``: as before."""
+    verb: str | None = None
+    """What a person then orders; ``None``: nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """One release and how it must end."""
 
@@ -46,6 +59,9 @@ class Story:
     fails_after_s: float | None = None
     """When a request is known to have failed, after it arrived at the canary;
     ``None``: this canary does not fail every request."""
+    frozen: bool = False
+    """The service is frozen before the release."""
+    turns: tuple[Turn, ...] = ()
 
 
 STORIES = (
@@ -79,6 +95,32 @@ STORIES = (
         fails_after_s=1.0,  # timeouts.attempt
     ),
 )
+"""Told in this order."""
+
+MORE = (
+    Story(
+        name="late",
+        title="a fault that shows after 100 % is rolled back from the bake",
+        behaviour={"median_s": 0.050, "error_rate": 0.0, "hangs": False},
+        phase="RolledBack",
+        turns=(
+            Turn(
+                "Baking",
+                "it bakes, and begins to fail one request in ten",
+                behaviour={"median_s": 0.050, "error_rate": 0.1, "hangs": False},
+            ),
+        ),
+    ),
+    Story(
+        name="frozen",
+        title="a release waits for the end of a freeze",
+        behaviour={"median_s": 0.050, "error_rate": 0.0, "hangs": False},
+        phase="Succeeded",
+        frozen=True,
+        turns=(Turn("Frozen", "frozen: it waits; now unfreeze", verb="unfreeze"),),
+    ),
+)
+"""Told only by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +142,17 @@ class Watched:
     weights: tuple[float, ...]
     """The canary's weights in percent, each time it changed."""
     took_s: float
+    left: tuple[str, ...] = ()
+    """Turns of the story that were never taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What is watched: a story, its revision, and the service before it."""
+
+    story: Story
+    revision: str
+    service: Json
 
 
 async def tell(
@@ -108,9 +161,12 @@ async def tell(
     """Deploy ``revision``, watch until its rollout ended, and judge the end."""
     service = await stage.service()
     canary = stage.shops[service["canary"]]
+    if story.frozen:
+        await stage.order("freeze", reason="the shop is moving")
+        screen.say("   the service is frozen", "dim")
     screen.say(f"   {canary.name} now runs {revision}", "dim")
     await canary.deploy({**story.behaviour, "revision": revision})
-    watched = await _watch(revision, service, stage, load, screen)
+    watched = await _watch(Release(story, revision, service), stage, load, screen)
     await asyncio.sleep(SETTLE_S)
     return judge(story, watched, await canary.tally(), stage.workers)
 
@@ -125,6 +181,7 @@ def judge(story: Story, watched: Watched, tally: Tally, workers: int) -> Ending:
         wrong.append(f"reason {rollout['reason']}, expected {story.reason}")
     if story.phase == "Succeeded":
         wrong += _missed_steps(rollout, watched.weights)
+    wrong += [f"it was never {place}" for place in watched.left]
     told = f"{rollout['phase']} after {watched.took_s:.0f} s"
     if story.fails_after_s is None:
         told += f", the canary answered {tally.requests} requests"
@@ -143,10 +200,11 @@ def judge(story: Story, watched: Watched, tally: Tally, workers: int) -> Ending:
     return Ending(story, told, tuple(wrong))
 
 
-async def _watch(
-    revision: str, service: Json, stage: Stage, load: Load, screen: Screen
-) -> Watched:
-    """Show the rollout of ``revision`` until it ended or takes too long."""
+async def _watch(release: Release, stage: Stage, load: Load, screen: Screen) -> Watched:
+    """Show the rollout of a release until it ended or takes too long."""
+    revision, service = release.revision, release.service
+    turns = list(release.story.turns)
+    canary = stage.shops[service["canary"]]
     before = {version["name"]: version["requests"] for version in service["versions"]}
     sent, failed = load.sent, load.failed.total()
     started_s = time.monotonic()
@@ -155,15 +213,30 @@ async def _watch(
         service, rollout = await _look(stage)
         users = Users(load.sent - sent, load.failed.total() - failed)
         took_s = time.monotonic() - started_s
+        if turns and turns[0].at in (rollout["phase"], rollout["reason"]):
+            await _take(turns.pop(0), revision, canary, stage, screen)
         if rollout["revision"] == revision:
             screen.show(draw(service, rollout, before, users))
             if rollout["weight"] != weights[-1]:
                 weights.append(rollout["weight"])
             if rollout["phase"] in ENDED:
-                return Watched(rollout, tuple(weights), took_s)
+                break
         if took_s > STORY_WAIT_S:
-            return Watched(rollout, tuple(weights), took_s)
+            break
         await asyncio.sleep(LOOK_EVERY_S)
+    left = tuple(turn.at for turn in turns)
+    return Watched(rollout, tuple(weights), took_s, left)
+
+
+async def _take(
+    turn: Turn, revision: str, canary: Shop, stage: Stage, screen: Screen
+) -> None:
+    """Let a story take its turn."""
+    screen.say(f"   {turn.told}", "dim")
+    if turn.behaviour is not None:
+        await canary.deploy({**turn.behaviour, "revision": revision})
+    if turn.verb is not None:
+        await stage.order(turn.verb)
 
 
 async def _look(stage: Stage) -> tuple[Json, Json]:
@@ -178,7 +251,10 @@ async def _look(stage: Stage) -> tuple[Json, Json]:
 
 def _missed_steps(rollout: Json, weights: tuple[float, ...]) -> list[str]:
     """Return a complaint when the weights were not those of the steps, in order."""
-    expected = (0.0, *(float(step["weight"]) for step in rollout["steps"]))
+    steps = [float(step["weight"]) for step in rollout["steps"]]
+    if rollout.get("bake"):
+        steps[-1:] = [steps[-1] - rollout["bake"]["holdback"], steps[-1]]
+    expected = (0.0, *steps)
     if weights == expected:
         return []
     return [f"weights {weights}, expected {expected}"]
@@ -198,8 +274,10 @@ def named(names: list[str] | None) -> tuple[Story, ...]:
     Raises:
         ValueError: there is no such story.
     """
-    known = {story.name: story for story in STORIES}
+    known = {story.name: story for story in (*STORIES, *MORE)}
     for name in names or ():
         if name not in known:
             raise ValueError(f"no story {name!r}, expected one of {', '.join(known)}")
-    return tuple(story for story in STORIES if not names or story.name in names)
+    if not names:
+        return STORIES
+    return tuple(story for story in known.values() if story.name in names)
