@@ -139,8 +139,8 @@ def test_all_mistakes_are_reported_at_once_each_at_its_place() -> None:
         ),
         "12:41: services.web.timeouts.request: has no value; give one or remove it",
         (
-            "14:17: services.web.rollout.strategy: `parallel` is not supported by this"
-            " version"
+            "14:17: services.web.rollout.strategy: `parallel` needs a `mirror` with"
+            " `compare`"
         ),
         (
             "15:19: services.web.rollout.steps[1]: 100 means promotion and must be the "
