@@ -150,7 +150,7 @@ def body_fields(request: Request) -> bytes:
         framing = b"\r\nContent-Length: %d" % request.length
     else:
         return b""
-    if request.expect_continue:
+    if request.expect_continue and request.has_body:
         framing += b"\r\nExpect: 100-continue"
     return framing
 

@@ -335,6 +335,11 @@ def _other_form(method: bytes, target: bytes) -> bool:
     return _ABSOLUTE.match(target) is not None
 
 
+def _without_port_80(authority: bytes) -> bytes:
+    """Return an authority in the form in which equal ones are equal bytes."""
+    return authority.lower().removesuffix(b":80").removesuffix(b":")
+
+
 def target_agrees(request: Request) -> bool:
     """
     Bring an absolute-form target into origin-form; False if Host is wrong.
@@ -350,7 +355,7 @@ def target_agrees(request: Request) -> bool:
     hostname = fields.valid_host(authority)
     if hostname is None:
         return False
-    if request.host and request.host.lower() != authority.lower():
+    if request.host and _without_port_80(request.host) != _without_port_80(authority):
         return False
     if not request.host:
         if request.minor:

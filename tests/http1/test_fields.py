@@ -132,3 +132,16 @@ def test_tokens() -> None:
 def test_cookies(cookies: bytes, value: bytes | None) -> None:
     """RFC 6265 section 4.2.1: the first pair of that exact name counts."""
     assert fields.cookie_value(cookies, b"id") == value
+
+
+def test_trailers_that_steer_are_not_allowed() -> None:
+    """RFC 9110 section 6.5.1: nor their twins with an underscore, nor our own."""
+    for name in (b"host", b"content-length", b"content_length", b"x-headgate-version"):
+        assert not fields.allowed_trailer(name)
+    for name in (b"server-timing", b"x-sum", b"grpc-status", b"x_own", b"digest"):
+        assert fields.allowed_trailer(name)
+
+
+def test_upgrades_to_http_are_none() -> None:
+    """RFC 9110 section 7.8: what remains can be offered or taken."""
+    assert fields.upgrades(b"h2c, WebSocket, HTTP/2.0,, raw") == (b"websocket", b"raw")

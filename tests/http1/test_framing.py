@@ -216,3 +216,36 @@ def test_whole_segments_pass_without_a_copy() -> None:
     data = b"5\r\nhello\r\n"
 
     assert ChunkedReader(framed=True).feed(data) is data
+
+
+def test_extensions_follow_their_grammar() -> None:
+    """RFC 9112 section 7.1.1: names, values, quoted strings; nothing else."""
+    for good in (
+        b";a",
+        b";a=b",
+        b' ; a = "b c"',
+        b';a="\\"";b',
+        b"\t;a\t=\tb",
+        b";!#$",
+    ):
+        assert ChunkedReader(framed=True).feed(b"1" + good + b"\r\nx\r\n") == (
+            b"1\r\nx\r\n"
+        )
+    for bad in (b";", b";a=", b";=b", b';a="b', b';a="b"c', b";a b", b";a ", b" a"):
+        assert ChunkedReader(framed=True).feed(b"1" + bad + b"\r\nx\r\n") is None
+
+
+def test_a_quoted_extension_is_read_in_one_pass() -> None:
+    """What was taken is never tried otherwise: a long one costs no more."""
+    line = b'1;a="' + b"\\x" * 2_000 + b"\r\nx\r\n"
+
+    assert ChunkedReader(framed=True).feed(line) is None
+
+
+def test_trailers_are_written_anew() -> None:
+    """A colon and a space; what Connection named is gone."""
+    reader = ChunkedReader(framed=True, named=frozenset({b"x-named"}))
+
+    out = reader.feed(b"0\r\nX-Sum:1 \r\nX-Named: 2\r\nhost: b\r\n\r\n")
+
+    assert out == b"0\r\nX-Sum: 1\r\n\r\n"

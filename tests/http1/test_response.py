@@ -249,3 +249,28 @@ def test_memories_are_bounded() -> None:
     assert len(one._seen) <= fields.LINES_MAX
     assert len(one._status_lines) <= response.STATUS_LINES_MAX
     assert b"ETag: a" not in one._seen
+
+
+def test_a_switch_names_what_was_wanted() -> None:
+    """RFC 9110 section 7.8: all of it, and something."""
+    raw = parsed(head(b"Upgrade: raw"))
+    both = parsed(head(b"Upgrade: raw, tls"))
+    none = parsed(head())
+
+    assert raw.switches_to(b"websocket, RAW")
+    assert not raw.switches_to(b"websocket")
+    assert not both.switches_to(b"raw")
+    assert not none.switches_to(b"raw")
+
+
+def test_white_space_behind_the_status_line_is_malformed() -> None:
+    """RFC 9112 section 2.2: it is no folded status line."""
+    assert ResponseParser().parse(b"HTTP/1.1 200 OK\r\n A: b") is None
+    assert parsed(b"HTTP/1.1 200 OK\r\nA: b\r\n c").lines == [b"A: b c"]
+
+
+def test_chunked_in_1_0_is_malformed() -> None:
+    """RFC 9112 section 6.1: such framing is faulty."""
+    data = b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked"
+
+    assert ResponseParser().parse(data) is None
