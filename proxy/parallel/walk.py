@@ -9,8 +9,9 @@ a list of 200 items that all differ is one observation.
 
 import json
 import math
-from collections import Counter
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from proxy.parallel.paths import ANY_KEY, ITEM
@@ -19,6 +20,8 @@ from proxy.parallel.values import Difference, Kind
 
 DEPTH_MAX: Final = 100
 """Levels that are walked; what lies deeper is compared as a whole."""
+LIKENESS_MAX: Final = 16
+"""Items that are put beside the most similar one; more go by their text."""
 RELATIVE: Final = 1e-9
 """What two ways of computing one float may differ by."""
 
@@ -34,6 +37,7 @@ _NAMES: Final = {
 
 _ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
+Pair = tuple[object, object]
 Found = dict[tuple[str, Kind], Difference]
 
 
@@ -143,35 +147,28 @@ class Walk:
             self._note(node, Kind.LENGTH, len(left), len(right))
             return
         if node.order == MULTISET:
-            left, right = _unmatched(item, left, right)
-        inside = self._pairs(item, left, right, depth)
-        if inside and node.order == EXACT and self._reordered(item, left, right, depth):
-            self._note(node, Kind.ORDER, None, None)
+            self._all(item, _aligned(item, left, right).pairs, depth)
             return
+        inside = self._pairs(item, zip(left, right, strict=True), depth)
+        if inside:
+            aligned = _aligned(item, left, right)
+            if aligned.reordered:
+                # What moved is said once; what is left beside may differ for real.
+                self._note(node, Kind.ORDER, None, None)
+                inside = self._pairs(item, aligned.pairs, depth)
         for key, difference in inside.items():
             self.found.setdefault(key, difference)
 
-    def _pairs(
-        self, item: Node, left: list[object], right: list[object], depth: int
-    ) -> Found:
-        """Return how items differ from those at the same place."""
+    def _pairs(self, item: Node, pairs: Iterable[Pair], depth: int) -> Found:
+        """Return how items differ from those they are put beside."""
         before, self.found = self.found, {}
-        for one, other in zip(left, right, strict=True):
-            self.compare(item, one, other, depth + 1)
+        self._all(item, pairs, depth)
         inside, self.found = self.found, before
         return inside
 
-    def _reordered(
-        self, item: Node, left: list[object], right: list[object], depth: int
-    ) -> bool:
-        """Whether two arrays hold the same items in another order."""
-        lefts = [_essence(item, one) for one in left]
-        rights = [_essence(item, one) for one in right]
-        if lefts == rights or Counter(lefts) != Counter(rights):
-            return False
-        return not (
-            item.ruled and self._pairs(item, *_unmatched(item, left, right), depth)
-        )
+    def _all(self, item: Node, pairs: Iterable[Pair], depth: int) -> None:
+        for one, other in pairs:
+            self.compare(item, one, other, depth + 1)
 
     def _by_key(
         self,
@@ -227,28 +224,58 @@ def _keyed(items: list[object], field: str) -> dict[str, object] | None:
     return keyed if len(keyed) == len(items) else None
 
 
-def _unmatched(
-    item: Node, left: list[object], right: list[object]
-) -> tuple[list[object], list[object]]:
-    """Return two multisets without what both have, as alike side by side as can be."""
-    lefts = [(canonical(one), one) for one in left]
-    rights = [(canonical(one), one) for one in right]
-    common = Counter(text for text, _ in lefts) & Counter(text for text, _ in rights)
-    return _beyond(item, lefts, Counter(common)), _beyond(item, rights, common)
+@dataclass(frozen=True, slots=True)
+class _Aligned:
+    """Two arrays of the same length, item beside item."""
+
+    pairs: list[Pair]
+    reordered: bool
+    """Most items are in both, but not at the same places."""
 
 
-def _beyond(
-    item: Node, texts: list[tuple[str, object]], common: "Counter[str]"
-) -> list[object]:
-    """Return the items that are not in ``common``, by what rules leave of them."""
-    rest = []
-    for text, one in texts:
-        if common[text] > 0:
-            common[text] -= 1
+def _aligned(item: Node, left: list[object], right: list[object]) -> _Aligned:
+    """
+    Put the items of two arrays side by side, whatever their order.
+
+    First those of which the rules leave the same, then the rest by likeness.
+    """
+    lefts = [_essence(item, one) for one in left]
+    rights = [_essence(item, one) for one in right]
+    places: dict[str, deque[object]] = {}
+    for text, one in zip(rights, right, strict=True):
+        places.setdefault(text, deque()).append(one)
+    pairs: list[Pair] = []
+    alone: list[object] = []
+    for text, one in zip(lefts, left, strict=True):
+        same = places.get(text)
+        if same:
+            pairs.append((one, same.popleft()))
         else:
-            rest.append((_essence(item, one), text, one))
-    rest.sort(key=lambda entry: entry[:2])
-    return [one for _, _, one in rest]
+            alone.append(one)
+    rest = [one for same in places.values() for one in same]
+    moved = sum(text != other for text, other in zip(lefts, rights, strict=True))
+    pairs += _alike(alone, rest)
+    return _Aligned(pairs, len(alone) < moved and 2 * len(alone) <= len(left))
+
+
+def _alike(left: list[object], right: list[object]) -> Iterator[Pair]:
+    """Yield items that nobody equals, each beside the most similar one that is left."""
+    if len(left) > LIKENESS_MAX:
+        yield from zip(
+            sorted(left, key=canonical), sorted(right, key=canonical), strict=True
+        )
+        return
+    rest = list(right)
+    for one in left:
+        at = max(range(len(rest)), key=lambda place: _likeness(one, rest[place]))
+        yield one, rest.pop(at)
+
+
+def _likeness(left: object, right: object) -> int:
+    """Return how many members two objects share."""
+    if not isinstance(left, dict) or not isinstance(right, dict):
+        return 0
+    return sum(key in right and right[key] == value for key, value in left.items())
 
 
 def _essence(node: Node, value: object) -> str:

@@ -67,6 +67,17 @@ async def test_all_four_stories_end_as_told_within_two_minutes() -> None:
     assert family.living() == []
 
 
+async def test_the_parallel_story_names_the_price_and_none_of_the_noise() -> None:
+    """Two versions compared on real traffic; the one real difference is found."""
+    family = Family()
+    async with demo(family, "--story", "parallel") as process, asyncio.timeout(100):
+        output = (await process.communicate())[0].decode()
+
+    assert process.returncode == 0, output
+    assert "$.items[].price differs; noise: $.at, $.id, $.items; no user" in output
+    assert family.living() == []
+
+
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_ends_everything(ending: signal.Signals) -> None:
     """Ctrl-C and SIGTERM in the middle of a story: exit 130, and nobody is left."""

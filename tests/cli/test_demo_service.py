@@ -60,6 +60,26 @@ async def test_answers_users_and_says_who_it_is() -> None:
     assert health == (200, b"ok")
 
 
+async def test_a_catalogue_never_reads_the_same_twice() -> None:
+    """A random id, the time and the order differ; a price only where it is wrong."""
+    changes = put({"catalogue": True, "wrong_prices": 0.5, "median_s": 0.0})
+    async with opened(Shop("blue", "2.0.0")) as (public, private):
+        await ask(private, changes)
+        answers = [json.loads((await ask(public, GET_ITEM))[1]) for _ in range(30)]
+        order = b"POST /orders HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}"
+        posted = json.loads((await ask(public, order))[1])
+
+    prices = [
+        sorted((item["sku"], item["price"]) for item in one["items"]) for one in answers
+    ]
+    assert len({one["id"] for one in answers}) == 30
+    assert len({one["at"] for one in answers}) == 30
+    assert len({json.dumps(one["items"]) for one in answers}) > 10
+    assert {one[0] for one in prices} == {("item-0", 10.0), ("item-0", 10.1)}
+    assert len({tuple(one[1:]) for one in prices}) == 1
+    assert posted["shop"] == "blue"
+
+
 async def test_keeps_connections_open() -> None:
     """Two requests on one connection are both answered, bodies included."""
     async with opened(Shop("blue", "2.0.0")) as (public, _private):

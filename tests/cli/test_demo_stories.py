@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 
 from proxy.cli.demo.behaviour import Tally
-from proxy.cli.demo.stories import MORE, STORIES, Story, Watched, judge, named
+from proxy.cli.demo.stories import (
+    MORE,
+    STORIES,
+    Story,
+    Watched,
+    compared,
+    judge,
+    named,
+)
+from tests.support.parallel_run import diverging_report, equivalent_report
 
 BAKE = {"duration": 6.0, "holdback": 5.0}
 STEPS = [{"weight": weight} for weight in (20, 40, 60, 80, 100)]
@@ -97,10 +106,11 @@ def test_the_number_of_exposed_requests_is_told() -> None:
 
 
 def test_stories_are_told_in_their_order_whatever_was_asked_first() -> None:
-    """Asking for two gives these two in the order of the demo; asking for none, all."""
+    """Two in the order of the demo; asking for none gives the usual four."""
     assert [one.name for one in named(["slow", "good"])] == ["good", "slow"]
     assert named(None) == named([]) == STORIES
     assert named(["late"]) == (MORE[0],)
+    assert len(STORIES) == 4
 
 
 def test_a_story_that_does_not_exist_is_refused_by_name() -> None:
@@ -111,12 +121,26 @@ def test_a_story_that_does_not_exist_is_refused_by_name() -> None:
 
 def test_every_story_sets_the_whole_behaviour() -> None:
     """No story inherits a failure from the one before it on the same shop."""
-    keys = {frozenset(one.behaviour) for one in (*STORIES, *MORE)}
-    keys |= {
-        frozenset(turn.behaviour)
+    keys = {"median_s", "error_rate", "hangs"}
+    changes = [one.behaviour for one in (*STORIES, *MORE)]
+    changes += [
+        turn.behaviour
         for one in MORE
         for turn in one.turns
         if turn.behaviour is not None
-    }
+    ]
 
-    assert keys == {frozenset({"median_s", "error_rate", "hangs"})}
+    assert all(keys <= set(change) for change in changes)
+
+
+def test_a_parallel_run_has_to_name_the_price_and_nothing_else() -> None:
+    """Rolled back by Mismatch, the one field named, and no user on the canary."""
+    end = watched("RolledBack", "Mismatch")
+    unseen = Watched({**end.rollout, "exposed_requests": 0}, end.weights, 20.0)
+    seen = Watched({**end.rollout, "exposed_requests": 3}, end.weights, 20.0)
+
+    good = compared(story("parallel"), unseen, diverging_report())
+    assert good.wrong == ()
+    assert "$.items[].price differs; noise: $.id" in good.told
+    assert compared(story("parallel"), seen, diverging_report()).wrong
+    assert compared(story("parallel"), unseen, equivalent_report()).wrong

@@ -79,16 +79,15 @@ def headgate(place: Path, wheel: Path) -> Path:
 
 
 def test_the_wheel_holds_the_product_and_nothing_else(wheel: Path) -> None:
-    """Only the package and its metadata; the demo's file is config/demo.yaml's copy."""
+    """Only the package and its metadata; the demo's files are copies of config's."""
     archive = zipfile.ZipFile(wheel)
     names = archive.namelist()
 
     tops = {name.split("/")[0] for name in names}
     assert tops == {"proxy", f"{wheel.name.split('-py3')[0]}.dist-info"}
-    assert (
-        archive.read("proxy/cli/demo/demo.yaml")
-        == (ROOT / "config/demo.yaml").read_bytes()
-    )
+    for file in ("demo.yaml", "demo-parallel.yaml"):
+        ours = (ROOT / "config" / file).read_bytes()
+        assert archive.read(f"proxy/cli/demo/{file}") == ours
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

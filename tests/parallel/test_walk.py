@@ -202,6 +202,29 @@ def test_an_ignored_field_does_not_hide_an_order() -> None:
     assert differences(left, right, rules) == {("$", "order")}
 
 
+@pytest.mark.parametrize("rule", ["exact", "multiset"])
+def test_a_change_in_a_shuffled_list_is_found(rule: str) -> None:
+    """What moved is one order; the price that changed is named, and nothing else."""
+    left = [{"sku": n, "name": f"n{n}", "price": 10 + n, "t": n} for n in range(9)]
+    right = [{**one, "t": 0} for one in left]
+    right[3]["price"] = right[5]["price"] = 1
+    random.Random(4).shuffle(right)  # noqa: S311
+    rules = Rules(ignore=("$[].t",), order=(("$", rule),))
+
+    found = differences(left, right, rules)
+
+    assert found - {("$", "order")} == {("$[].price", "value")}
+    assert (("$", "order") in found) is (rule == "exact")
+
+
+def test_another_list_is_no_order() -> None:
+    """Where most items are in one list only, they differ, item by item."""
+    left = [{"a": n} for n in range(6)]
+    right = [{"a": n} for n in (9, 8, 7, 6, 1, 0)]
+
+    assert differences(left, right) == {("$[].a", "value")}
+
+
 def test_ids_as_keys_are_one_path() -> None:
     """An object keyed by ids is a map: its paths do not grow with its entries."""
     left = {"users": {f"{n:08d}": {"age": n} for n in range(100)}}

@@ -78,24 +78,26 @@ async def _until_signal(work: Coroutine[Any, Any, int], stopped: int) -> int:
 async def _tell_all(stories: tuple[Story, ...], screen: Screen) -> int:
     """Tell the stories one after another and sum them up."""
     started_s = time.monotonic()
-    endings = []
-    async with set_up() as stage:
-        _introduce(stage, screen)
-        load = Load(
-            "127.0.0.1", stage.ports.traffic, rate_per_s=RATE_PER_S, users=USERS
-        )
-        users = asyncio.get_running_loop().create_task(load.run(), name="users")
-        try:
-            await asyncio.sleep(TRAFFIC_FIRST_S)
-            for number, story in enumerate(stories, start=1):
-                screen.say(f"\n{number}. {story.title}", "bold")
-                ending = await tell(story, f"2.{number}.0", stage, load, screen)
-                _conclude(ending, screen)
-                endings.append(ending)
-        finally:
-            users.cancel()
-            with suppress(asyncio.CancelledError):
-                await users
+    endings: list[Ending] = []
+    for file in dict.fromkeys(story.file for story in stories):
+        async with set_up(file=file) as stage:
+            _introduce(stage, screen)
+            load = Load(
+                "127.0.0.1", stage.ports.traffic, rate_per_s=RATE_PER_S, users=USERS
+            )
+            users = asyncio.get_running_loop().create_task(load.run(), name="users")
+            try:
+                await asyncio.sleep(TRAFFIC_FIRST_S)
+                for story in (one for one in stories if one.file == file):
+                    number = len(endings) + 1
+                    screen.say(f"\n{number}. {story.title}", "bold")
+                    ending = await tell(story, f"2.{number}.0", stage, load, screen)
+                    _conclude(ending, screen)
+                    endings.append(ending)
+            finally:
+                users.cancel()
+                with suppress(asyncio.CancelledError):
+                    await users
     return _sum_up(endings, time.monotonic() - started_s, screen)
 
 

@@ -27,6 +27,11 @@ class Behaviour:
     hangs: bool = False
     """Whether requests are taken and never answered."""
 
+    catalogue: bool = False
+    """Whether reads are answered by a list of prices instead of who answered."""
+    wrong_prices: float = 0.0
+    """Fraction of such lists in which one price is 1 % too high."""
+
     def changed(self, changes: Mapping[str, JsonValue]) -> "Behaviour":
         """
         Return the same with some fields changed.

@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 
 from proxy.cli.demo.behaviour import Behaviour, JsonValue, Tally
@@ -28,6 +29,8 @@ HEAD_BYTES_MAX = 16 * 1024
 """Longest head of a request that is read: Headgate adds a few fields to a user's."""
 BODY_BYTES_MAX = 64 * 1024
 """Longest body of a request that is read: orders are small."""
+ITEMS_LISTED = 8
+"""Prices in an answer of the catalogue; their order is drawn anew each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,8 @@ class Shop:
             return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the shop is broken")
         wait = self._chance.lognormvariate(0, behaviour.sigma) * behaviour.median_s
         await asyncio.sleep(wait)
+        if behaviour.catalogue and request.method == "GET":
+            return Answer(HTTPStatus.OK, self._catalogue(behaviour.wrong_prices))
         return _document(
             {
                 "shop": self._name,
@@ -119,6 +124,23 @@ class Shop:
                 "path": request.path,
             }
         )
+
+    def _catalogue(self, wrong_prices: float) -> bytes:
+        """Return prices, with all that differs between two answers of one version."""
+        prices = [10.0 + number for number in range(ITEMS_LISTED)]
+        if self._chance.random() < wrong_prices:
+            prices[0] = round(prices[0] * 1.01, 2)
+        items = [
+            {"sku": f"item-{number}", "price": price}
+            for number, price in enumerate(prices)
+        ]
+        self._chance.shuffle(items)
+        document = {
+            "id": f"{self._chance.getrandbits(128):032x}",
+            "at": datetime.now(UTC).isoformat(timespec="microseconds"),
+            "items": items,
+        }
+        return json.dumps(document).encode()
 
 
 async def serve(respond: Respond) -> asyncio.Server:

@@ -102,14 +102,24 @@ class Stage:
         rollout: Json = await asyncio.to_thread(self.client.get, "rollouts", SERVICE)
         return rollout
 
+    async def parallel(self) -> Json:
+        """Return the report of the parallel run as the admin API shows it."""
+        report: Json = await asyncio.to_thread(
+            self.client.get, "services", SERVICE, "parallel"
+        )
+        return report
+
 
 @asynccontextmanager
-async def set_up(ports: Ports | None = None) -> AsyncIterator[Stage]:
+async def set_up(
+    ports: Ports | None = None, file: str = "demo.yaml"
+) -> AsyncIterator[Stage]:
     """
     Start the shops and Headgate; end them and remove their files at the end.
 
     Args:
         ports: where Headgate listens; ``None``: on free ports.
+        file: the configuration, one of those beside this module.
 
     Raises:
         StartError: something did not start, with the end of Headgate's log.
@@ -120,7 +130,7 @@ async def set_up(ports: Ports | None = None) -> AsyncIterator[Stage]:
         )
         config = stack.enter_context(
             importlib.resources.as_file(
-                importlib.resources.files("proxy.cli.demo") / "demo.yaml"
+                importlib.resources.files("proxy.cli.demo") / file
             )
         ).resolve()
         shops = {name: await _open_shop(stack, name) for name in VERSIONS}

@@ -59,6 +59,12 @@ class Story:
     fails_after_s: float | None = None
     """When a request is known to have failed, after it arrived at the canary;
     ``None``: this canary does not fail every request."""
+    stable_behaviour: Mapping[str, JsonValue] | None = None
+    """What stable does from then on; ``None``: what it did."""
+    names: str | None = None
+    """The one field that a parallel run must name; ``None``: nothing is compared."""
+    file: str = "demo.yaml"
+    """The configuration that it needs."""
     frozen: bool = False
     """The service is frozen before the release."""
     turns: tuple[Turn, ...] = ()
@@ -119,6 +125,22 @@ MORE = (
         frozen=True,
         turns=(Turn("Frozen", "frozen: it waits; now unfreeze", verb="unfreeze"),),
     ),
+    Story(
+        name="parallel",
+        title="a canary with one wrong price in 1 % of its answers gets no user",
+        behaviour={
+            "median_s": 0.010,
+            "error_rate": 0.0,
+            "hangs": False,
+            "catalogue": True,
+            "wrong_prices": 0.01,
+        },
+        stable_behaviour={"median_s": 0.010, "catalogue": True},
+        phase="RolledBack",
+        reason="Mismatch",
+        names="$.items[].price",
+        file="demo-parallel.yaml",
+    ),
 )
 """Told only by name."""
 
@@ -165,9 +187,13 @@ async def tell(
         await stage.order("freeze", reason="the shop is moving")
         screen.say("   the service is frozen", "dim")
     screen.say(f"   {canary.name} now runs {revision}", "dim")
+    if story.stable_behaviour is not None:
+        await stage.shops[service["stable"]].deploy(story.stable_behaviour)
     await canary.deploy({**story.behaviour, "revision": revision})
     watched = await _watch(Release(story, revision, service), stage, load, screen)
     await asyncio.sleep(SETTLE_S)
+    if story.names is not None:
+        return compared(story, watched, await stage.parallel())
     return judge(story, watched, await canary.tally(), stage.workers)
 
 
@@ -197,6 +223,30 @@ def judge(story: Story, watched: Watched, tally: Tally, workers: int) -> Ending:
             wrong.append(f"it got requests for {failing_s:.2f} s of failing")
         if not 0 < tally.requests <= most:
             wrong.append(f"{tally.requests} requests exposed, expected 1 to {most}")
+    return Ending(story, told, tuple(wrong))
+
+
+def compared(story: Story, watched: Watched, report: Json) -> Ending:
+    """Return how a story with a parallel run ended: what was named, and who saw it."""
+    rollout = watched.rollout
+    fields = [field for endpoint in report["endpoints"] for field in endpoint["fields"]]
+    named_ = {one["path"] for one in fields if one["verdict"] == "regression"}
+    noise = {one["path"] for one in fields if one["verdict"] == "noise"}
+    wrong = []
+    if (rollout["phase"], rollout["reason"]) != (story.phase, story.reason):
+        wrong.append(
+            f"{rollout['phase']} by {rollout['reason']}, "
+            f"expected {story.phase} by {story.reason}"
+        )
+    if named_ != {story.names}:
+        wrong.append(f"it names {sorted(named_)}, expected {story.names}")
+    if rollout["exposed_requests"]:
+        wrong.append(f"{rollout['exposed_requests']} users got the canary")
+    told = (
+        f"{rollout['phase']} after {watched.took_s:.0f} s and {report['pairs']} pairs: "
+        f"{', '.join(sorted(named_)) or 'nothing'} differs; "
+        f"noise: {', '.join(sorted(noise))}; no user got the canary"
+    )
     return Ending(story, told, tuple(wrong))
 
 
