@@ -26,7 +26,7 @@ def freeze(context: Context) -> Move:
     state = replace(context.state, freeze=kept)
     if state.active and state.run is not None:
         state = replace(state, run=replace(state.run, override=""))
-    return Move(state, "freeze", command.who, command.reason)
+    return Move(state, "freeze", command.who, command.reason, state.standstill)
 
 
 def unfreeze(context: Context) -> Move:
@@ -40,7 +40,8 @@ def unfreeze(context: Context) -> Move:
             )
         return Move(context.state)
     state = _thawed(replace(context.state, freeze=None))
-    return Move(state, "unfreeze", command.who, command.reason)
+    told = state.standstill or "no longer frozen"
+    return Move(state, "unfreeze", command.who, command.reason, told)
 
 
 def calendar(context: Context) -> Move:
@@ -51,8 +52,9 @@ def calendar(context: Context) -> Move:
         return Move(context.state)
     state = replace(context.state, calendar=event.window)
     if event.window:
-        return Move(state, "calendar-freeze")
-    return Move(_thawed(state), "calendar-thaw")
+        return Move(state, "calendar-freeze", told=state.standstill)
+    told = state.standstill or "no longer frozen"
+    return Move(_thawed(state), "calendar-thaw", told=told)
 
 
 def _thawed(state: RolloutState) -> RolloutState:

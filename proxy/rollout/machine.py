@@ -66,7 +66,7 @@ def _decision(before: RolloutState, event: Event, move: Move, now_s: float) -> D
         rollout="" if run is None else run.id,
         rule=move.rule,
         reason=after.reason,
-        message=after.message,
+        message=move.told or after.message,
         who=move.who,
         note=move.note,
         phase_before=before.phase,

@@ -43,6 +43,8 @@ class Move:
     """Names the decision; empty when nothing worth recording happened."""
     who: str = CONTROLLER
     note: str = ""
+    told: str = ""
+    """What the decision says; empty: why the state is what it is."""
     fresh: bool = False
     """Evidence begins anew even if no weight changed."""
     ended: Ended | None = None

@@ -31,8 +31,11 @@ def frozen(story: Story) -> Story:
 
 def test_a_freeze_says_whose_it_is_and_why() -> None:
     """Reason and owner are kept; a freeze without a reason is refused."""
-    story = frozen(begun())
+    story = begun()
+    outcome = story.order("freeze", owner="ops")
     assert story.state.standstill == "frozen by ops: because"
+    assert outcome.decision is not None
+    assert outcome.decision.message == "frozen by ops: because"
     with pytest.raises(ConflictError, match="needs a reason"):
         story.order("freeze", reason="")
 
