@@ -53,7 +53,7 @@ def hang_up(connection: "Downstream", *, lingering: bool = False) -> None:
     sent it sees an end and no reset.
     """
     transport = connection.transport
-    if transport is None:
+    if transport is None or transport.is_closing():
         return
     descriptor = transport.get_extra_info("socket").fileno()
     if fcntl.ioctl(descriptor, termios.FIONREAD, NOTHING) != NOTHING:
