@@ -21,6 +21,9 @@ DAYS: Final = b"Mon Tue Wed Thu Fri Sat Sun".split()
 MONTHS: Final = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 """As HTTP dates have them; `email.utils` would take 0.6 MiB of every worker."""
 
+UNIX: Final = b"unix"
+"""What stands for the address of a peer that has none."""
+
 FORWARDED_BYTES_MAX: Final = 2048
 """A longer X-Forwarded-For of a trusted peer is cut off at its old end."""
 
@@ -87,10 +90,16 @@ def trusted_fields(request: Request, name: bytes, address: bytes) -> bytes:
     if b"x-forwarded-port" in received:
         out += (b"\r\nX-Forwarded-Port: ", received[b"x-forwarded-port"])
     if hops:
-        node = b'"[%b]"' % address if b":" in address else address
-        hops.append(b"for=%b;proto=http" % node)
+        hops.append(b"for=%b;proto=http" % _node(address))
         out += (b"\r\nForwarded: ", _newest(b", ".join(hops)))
     return b"".join(out)
+
+
+def _node(address: bytes) -> bytes:
+    """Return an address as Forwarded writes it (RFC 7239 section 6)."""
+    if address == UNIX:
+        return b"unknown"
+    return b'"[%b]"' % address if b":" in address else address
 
 
 def _newest(chain: bytes) -> bytes:

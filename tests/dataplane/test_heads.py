@@ -4,6 +4,7 @@ import random
 import re
 from email.utils import formatdate
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,6 +44,24 @@ def test_a_trusted_peers_chain_is_continued() -> None:
     assert b"X-Forwarded-For: 203.0.113.7, 10.0.0.1" in fields
     assert b"X-Forwarded-Proto: https" in fields
     assert b"X-Forwarded-Host: shop.example" in fields
+
+
+@pytest.mark.parametrize(
+    ("address", "node"),
+    [
+        (b"192.0.2.1", b"192.0.2.1"),
+        (b"2001:db8::1", b'"[2001:db8::1]"'),
+        (b"unix", b"unknown"),
+    ],
+)
+def test_forwarded_names_the_peer(address: bytes, node: bytes) -> None:
+    """RFC 7239 section 6: brackets and quotes around IPv6, no name for a socket."""
+    request = parsed(b"Forwarded: for=203.0.113.7", b"X-Forwarded-Port: 443")
+
+    fields = heads.trusted_fields(request, b"name", address).split(b"\r\n")
+
+    assert b"Forwarded: for=203.0.113.7, for=%b;proto=http" % node in fields
+    assert b"X-Forwarded-Port: 443" in fields
 
 
 def test_an_endless_chain_is_cut_at_its_old_end() -> None:
