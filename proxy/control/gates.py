@@ -32,6 +32,9 @@ RETRY_S_MAX = 10.0
 NAMESPACE = "headgate"
 """Flagger's payload has a Kubernetes namespace, which we have not."""
 
+CALLS_MAX = 1000
+"""Questions that are open at once, over all services; the others wait a second."""
+
 FLAGGER_PHASES = {
     Phase.IDLE: "Initialized",
     Phase.WAITING: "Waiting",
@@ -84,6 +87,8 @@ class Gates:
             if question in due or again_s == busy
         }
         for question, (steward, gate) in due.items():
+            if len(self._tasks) >= CALLS_MAX:
+                break
             if self._asked.get(question, 0.0) <= now_s:
                 self._asked[question] = busy
                 work = self._ask(question, gate, payload(steward.state, gate))

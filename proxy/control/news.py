@@ -31,6 +31,10 @@ QUEUE_MAX = 100
 REMEMBERED_MAX = 256
 """News that are not told again."""
 
+ADDRESSEES_MAX = 1000
+"""Places that are known; beyond it those that have nothing to be told are forgotten,
+which are left over from files of long ago."""
+
 RETRY_S = 1.0
 """Before the second attempt; each later one waits twice as long."""
 
@@ -76,6 +80,7 @@ class News:
         """Take what was published; only saved decisions are news."""
         if event["type"] != "decision":
             return
+        self._tidy()
         decision: JsonObject = event["decision"]
         steward = self._steward_of(decision["service"])
         if steward is None:
@@ -137,6 +142,12 @@ class News:
                 secret_file=one.secret_file,
             )
         return found
+
+    def _tidy(self) -> None:
+        """Forget places that are no longer told anything, before there are many."""
+        if len(self._addressees) >= ADDRESSEES_MAX:
+            busy = {key: one for key, one in self._addressees.items() if one.sending}
+            self._addressees = busy
 
     def _put(self, addressee: Addressee, document: JsonObject) -> None:
         if len(addressee.queue) >= QUEUE_MAX:
