@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 INSTALL := $(PIP) --require-hashes -r
 
 # Programs of Debian that tests and benchmarks run for real: command=package.
-TEST_PROGRAMS := nginx=nginx-light node=nodejs setpriv=util-linux valgrind=valgrind
+TEST_PROGRAMS := nginx=nginx-light node=nodejs setpriv=util-linux valgrind=valgrind prometheus=prometheus
 BENCH_PROGRAMS := nginx=nginx-light wrk=wrk taskset=util-linux haproxy=haproxy
 LOCKER := uv==0.13.9
 LOCK_OPTIONS := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate

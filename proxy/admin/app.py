@@ -8,9 +8,10 @@ does is the controller's; how errors look is ``problems``; who may ask is
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from http import HTTPStatus
+from itertools import islice
 
 from aiohttp import web
 
@@ -30,6 +31,8 @@ from proxy.errors import NotFoundError, RequestError, SettingsError
 
 ACTOR_CHARS_MAX = 100
 """Longest caller's name that is kept in a decision."""
+LINES_AT_ONCE = 60
+"""Lines of a recording in one write: about a hundred KiB of a busy service."""
 NUMBER_DIGITS_MAX = 18
 """Decision numbers fit into SQLite's 64-bit integers."""
 
@@ -76,6 +79,7 @@ def make_app(controller: Controller, guard: Guard) -> web.Application:
             web.get("/api/v1/rollouts/{service}", api.rollout),
             web.get("/api/v1/rollouts/{service}/history", api.history),
             web.get("/api/v1/rollouts/{service}/decisions", api.decisions),
+            web.get("/api/v1/rollouts/{service}/recording", api.recording),
             web.post("/api/v1/rollouts/{service}/{verb}", api.command),
             web.get("/api/v1/config", api.config),
             web.post("/api/v1/config/reload", api.reload),
@@ -148,6 +152,19 @@ class _Api:
         )
         return _json(decisions)
 
+    async def recording(self, request: web.Request) -> web.StreamResponse:
+        lines = self._controller.recording(
+            request.match_info["service"], rollout=request.query.get("rollout")
+        )
+        response = web.StreamResponse()
+        response.content_type = "application/x-ndjson"
+        response.enable_compression()
+        await response.prepare(request)
+        for batch in batched(lines, LINES_AT_ONCE):
+            await response.write("".join(f"{line}\n" for line in batch).encode())
+        await response.write_eof()
+        return response
+
     async def command(self, request: web.Request) -> web.Response:
         verb = request.match_info["verb"]
         if verb not in VERBS:
@@ -217,3 +234,10 @@ def _caller(request: web.Request) -> str:
     given = request.headers.get("X-Headgate-Actor", "")
     name = "".join(char for char in given if char.isprintable())[:ACTOR_CHARS_MAX]
     return f"{name or 'api'} from {request.remote or 'unknown'}"
+
+
+def batched(lines: Iterable[str], count: int) -> Iterator[list[str]]:
+    """Yield the lines in lists of ``count``."""
+    rest = iter(lines)
+    while batch := list(islice(rest, count)):
+        yield batch

@@ -1,15 +1,17 @@
 """
 Short HTTP requests and TCP connects to endpoints, bounded in time and size.
 
-The only place of the control process that speaks to versions: for health and
-revisions. No connection is kept, no redirect followed, no proxy asked.
+The only place of the control process that speaks to versions, for health and
+revisions, and to metric providers. No connection is kept, no proxy asked; of a
+version no redirect is followed.
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from proxy.settings.addresses import parse_endpoint
 
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 
 BODY_BYTES_MAX = 1024
 """A revision is a word; a health page's text is not read further."""
+PLAIN = {"Accept": "application/json", "Accept-Encoding": "identity"}
+"""What is asked of metric providers: no encoding that would have to be undone."""
+JSON_BYTES_MAX = 64 * 1024
+"""A metric's one value has some hundred bytes; an error page a little more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,39 @@ async def fetch(endpoint: str, path: str, *, timeout_s: float) -> Reply:
         raise OSError(f"{type(error).__name__}: {error}") from error
 
 
+async def fetch_json(
+    url: str, query: Mapping[str, str], *, timeout_s: float
+) -> tuple[int, Any]:
+    """
+    GET a URL of a metric provider; return the status and the JSON of its answer.
+
+    Raises:
+        OSError: no connection, no answer in time, no HTTP, or a longer one than
+            ``JSON_BYTES_MAX``.
+        ValueError: the answer is not JSON.
+    """
+    import aiohttp  # noqa: PLC0415 - as above
+
+    try:
+        async with (
+            asyncio.timeout(timeout_s),
+            _session(None) as session,
+            session.get(url, params=query, headers=PLAIN) as response,
+        ):
+            body = await read_body(response, JSON_BYTES_MAX)
+            status = response.status
+    except TimeoutError as error:
+        raise OSError(f"no answer within {timeout_s:g} s") from error
+    except aiohttp.ClientError as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
+    if len(body) >= JSON_BYTES_MAX:
+        raise OSError(f"the answer is longer than {JSON_BYTES_MAX} bytes")
+    try:
+        return status, json.loads(body)
+    except ValueError as error:
+        raise ValueError(f"status {status}, and the answer is not JSON") from error
+
+
 async def connect(endpoint: str, *, timeout_s: float) -> None:
     """
     Open a connection to an endpoint and close it.
@@ -67,14 +106,16 @@ async def connect(endpoint: str, *, timeout_s: float) -> None:
     writer.close()
 
 
-async def read_body(response: "aiohttp.ClientResponse") -> bytes:
+async def read_body(
+    response: "aiohttp.ClientResponse", bytes_max: int = BODY_BYTES_MAX
+) -> bytes:
     """Read until the end or the bound, whichever comes first."""
     body = b""
-    async for piece in response.content.iter_chunked(BODY_BYTES_MAX):
+    async for piece in response.content.iter_chunked(bytes_max):
         body += piece
-        if len(body) >= BODY_BYTES_MAX:
+        if len(body) >= bytes_max:
             break
-    return body[:BODY_BYTES_MAX]
+    return body[:bytes_max]
 
 
 @asynccontextmanager

@@ -8,7 +8,8 @@ when they return: saved in the store and applied to the weights.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from proxy.control import views
@@ -16,6 +17,7 @@ from proxy.control.configuration import Configuration
 from proxy.control.figures import Figures
 from proxy.control.governor import Governor
 from proxy.control.metrics import Asked, mirrored, tree_of
+from proxy.control.recordings import header
 from proxy.control.steward import Steward
 from proxy.control.stream import Stream, Subscription
 from proxy.control.weights import FLIP_GAP_S
@@ -127,6 +129,27 @@ class Controller:
         """
         self._governor.steward(name)
         return self._governor.store.decisions(name, rollout=rollout, after=after)
+
+    def recording(self, name: str, *, rollout: str | None = None) -> Iterator[str]:
+        """
+        Return the lines of a rollout's recording, the header first.
+
+        The header is a JSON object that says what was recorded and what was
+        decided then; each line after it is a second (``analysis.recording``).
+        ``rollout`` is the present or last one if it is not named.
+
+        Raises:
+            NotFoundError: no such service or rollout, or nothing is kept of it.
+            StoreError: the recordings cannot be read.
+        """
+        known = {run["id"]: run for run in self.history(name)}
+        wanted = rollout or next(iter(known), "")
+        lines = self._governor.chronicle.recorder.lines(name, wanted)
+        first = next(lines, None)
+        if wanted not in known or first is None:
+            raise NotFoundError(f"nothing is recorded of {wanted or 'any rollout'}")
+        decisions = self._governor.store.decisions(name, rollout=wanted)
+        return chain((header(name, known[wanted], decisions), first), lines)
 
     async def command(
         self,
@@ -329,7 +352,8 @@ class Controller:
 
     def _rollout(self, steward: Steward) -> JsonObject:
         now_s = self._governor.clock.unix_s()
-        return views.rollout_json(steward, self._governor.store_error, now_s)
+        rates = self._governor.chronicle.rates(steward)
+        return views.rollout_json(steward, self._governor.store_error, now_s, rates)
 
     def _present_run(self, steward: Steward) -> JsonObject:
         shown = self._rollout(steward)

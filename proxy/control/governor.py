@@ -16,17 +16,20 @@ from typing import Any
 
 from proxy.control import ejections
 from proxy.control.allocation import Allocation, Kind, allocate
+from proxy.control.chronicle import Chronicle
 from proxy.control.clock import Clock
 from proxy.control.freezing import window_at
 from proxy.control.judging import MIRROR_FAILED, MIRRORED, Judging, Trip
 from proxy.control.keeping import Keeper, Publish
 from proxy.control.parallel import Parallel
+from proxy.control.recordings import Recorder
 from proxy.control.steward import Steward, memory_of
 from proxy.control.store import Saved, Store
 from proxy.control.tables import BUCKETS_A_PERCENT, Roles, table_document, wish_of
 from proxy.control.tasks import describe
 from proxy.control.weights import WeightWriter, cells_of, shares
 from proxy.errors import NotFoundError, StoreError
+from proxy.model.external import Readings
 from proxy.rollout.events import (
     CONTROLLER,
     CalendarSeen,
@@ -63,6 +66,7 @@ class Governor:
         send_table: Publish,
         publish: Publish,
         *,
+        recorder: Recorder,
         parallel: Parallel | None = None,
     ) -> None:
         self.slab = slab
@@ -82,7 +86,10 @@ class Governor:
         self._table: JsonObject = {}
         self._roles: dict[str, Roles] = {}
         self._unapplied: dict[str, float] = {}
-        self._judging = Judging(slab)
+        self.readings: Readings = {}
+        """What metric providers said last; ``providers`` writes them."""
+        self.chronicle = Chronicle(recorder, clock)
+        self._judging = Judging(slab, self.readings)
         self._documents: dict[str, Saved] = {}
 
     # --- start and settings ---
@@ -194,6 +201,7 @@ class Governor:
             self._documents[name] = steward.as_saved()
             self._unapplied.pop(name, None)
             self._judging.forget(name)
+            self.chronicle.forget(name)
         # The order of the file is the order of every list.
         self.stewards = {name: self.stewards[name] for name in settings.services}
 
@@ -371,27 +379,27 @@ class Governor:
         ejections.note(steward, self.allocation, self.slab)
         added = steward.count(judging.routed(steward, self.allocation), started_s)
         state = steward.state
-        judged = judging.judge(steward, self.allocation, self.clock.monotonic_s())
-        judgement = None if judged is None else judged[1]
+        judged = judging.judge(steward, self.allocation, self.clock)
+        judgement = None if judged is None else judged.judgement
         if self.parallel is not None and state.run is not None and state.active:
             judgement = self.parallel.judge(
                 steward.name, steward.roles.run, state.run, judgement
             )
-        steward.offer(
-            Tick(
-                dt_s=dt_s,
-                canary_routed=added.get(state.canary, 0),
-                stable_routed=added.get(state.stable, 0),
-                canary_healthy=_healthy(steward, state.canary),
-                stable_healthy=steward.health.get(state.stable) is not False,
-                canary_capacity=steward.carries(state.canary),
-                mirrored=added.get(MIRRORED, 0),
-                mirror_failed=added.get(MIRROR_FAILED, 0),
-                judgement=judgement,
-                judge=None if judged is None else judged[0],
-            ),
-            now_s,
+        tick = Tick(
+            dt_s=dt_s,
+            canary_routed=added.get(state.canary, 0),
+            stable_routed=added.get(state.stable, 0),
+            canary_healthy=_healthy(steward, state.canary),
+            stable_healthy=steward.health.get(state.stable) is not False,
+            canary_capacity=steward.carries(state.canary),
+            mirrored=added.get(MIRRORED, 0),
+            mirror_failed=added.get(MIRROR_FAILED, 0),
+            judgement=judgement,
+            judge=None if judged is None else judged.state,
+            external=None if judged is None else judged.external,
         )
+        self.chronicle.note(steward, tick, judged)
+        steward.offer(tick, now_s)
 
     # --- saving and applying ---
 

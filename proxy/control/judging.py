@@ -6,16 +6,22 @@ last outcomes for fail-fast ten times a second, and remembers only what "the las
 requests" and the busiest units need. What follows from a verdict is decided elsewhere.
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from proxy import analysis
+from proxy.analysis import external
 from proxy.analysis.values import ALL_ROUTES, Evidence
 from proxy.control.allocation import ARM_MIRROR, Allocation
+from proxy.control.clock import Clock
 from proxy.control.evidence import Roles, Units, gather
 from proxy.control.failfast import Lately
 from proxy.control.fairness import Fairness, Loads, without_latency
+from proxy.control.pushes import Pushes
 from proxy.control.steward import Steward
 from proxy.control.weights import shares
+from proxy.model.external import Measured, Reading, Readings
 from proxy.model.judge_state import JudgeState
 from proxy.model.judging import Judgement
 from proxy.model.vocabulary import MirrorOutcome, PairOutcome
@@ -41,11 +47,26 @@ class Trip:
     blamed: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One judgement, with what it was made of."""
+
+    state: JudgeState
+    judgement: Judgement
+    external: tuple[Measured, ...]
+    evidence: Evidence
+    dt_s: float
+    readings: Mapping[str, Reading]
+    """The newest readings of external metrics."""
+
+
 class Judging:
     """Reads for the judges, service by service."""
 
-    def __init__(self, slab: ControlSlab) -> None:
+    def __init__(self, slab: ControlSlab, readings: Readings) -> None:
         self._slab = slab
+        self._readings = readings
+        self._pushes = Pushes()
         self._units: dict[tuple[str, str], Units] = {}
         self._judged_s: dict[str, float] = {}
         self._lately: dict[str, Lately] = {}
@@ -55,6 +76,7 @@ class Judging:
         """Begin anew with a service's readings."""
         self._judged_s.pop(service, None)
         self._lately.pop(service, None)
+        self._pushes.forget(service)
         for key in [key for key in self._units if key[0] == service]:
             del self._units[key]
         self._fairness.forget(service)
@@ -81,8 +103,8 @@ class Judging:
         return counts
 
     def judge(
-        self, steward: Steward, allocation: Allocation, now_s: float
-    ) -> tuple[JudgeState, Judgement] | None:
+        self, steward: Steward, allocation: Allocation, clock: Clock
+    ) -> Judged | None:
         """Return the judge's answer; ``None`` while the canary has no live weight."""
         run = steward.state.run
         versions = steward.wish.versions
@@ -103,20 +125,50 @@ class Judging:
             baseline=live.get(versions.index(run.stable), 0) > 0
             or run.present.only is not None,
         )
-        evidence = gather(self._slab, allocation, steward.wish, roles, plan.slos)
+        now_s = clock.monotonic_s()
+        evidence = self._pushes.join(
+            steward.name,
+            run,
+            self._with_units(
+                steward,
+                allocation,
+                roles,
+                gather(self._slab, allocation, steward.wish, roles, plan.slos),
+            ),
+            steward.memory.pushed,
+            ratio=_ratio(live, versions.index(run.canary), versions.index(run.stable)),
+            now_s=now_s,
+        )
         before_s = self._judged_s.get(steward.name, now_s - TICK_S)
         self._judged_s[steward.name] = now_s
+        dt_s = min(max(now_s - before_s, 0.0), DT_S_MAX)
         state, judgement = analysis.judge(
             plan,
             run.judge,
-            self._with_units(steward, allocation, roles, evidence),
+            evidence,
             step=run.step,
             step_age_s=run.step_s,
             rollout_age_s=run.run_s,
-            dt_s=min(max(now_s - before_s, 0.0), DT_S_MAX),
+            dt_s=dt_s,
         )
         why = self._unfair(steward, allocation, roles.epoch)
-        return state, without_latency(judgement, why) if why else judgement
+        if why:
+            judgement = without_latency(judgement, why)
+        readings = self._readings.get(steward.name, {})
+        memory = external.measured(
+            run.plan.external,
+            run.external,
+            readings,
+            warm=run.run_s >= plan.warmup_s,
+        )
+        return Judged(
+            state,
+            external.judged(judgement, run.plan.external, memory, now_s=clock.unix_s()),
+            memory,
+            evidence,
+            dt_s,
+            readings,
+        )
 
     def _unfair(self, steward: Steward, allocation: Allocation, epoch: int) -> str:
         """Return why copies make latencies incomparable; empty: they do not."""
@@ -192,3 +244,9 @@ class Judging:
             f" over all workers {lately.sentence(limits.requests)}",
             blamed=not lately.shared(limits.requests),
         )
+
+
+def _ratio(live: Mapping[int, int], canary: int, stable: int) -> float:
+    """Return the canary's share of the traffic over stable's."""
+    others = live.get(stable, 0)
+    return live.get(canary, 0) / others if others else math.inf

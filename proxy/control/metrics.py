@@ -13,11 +13,13 @@ from proxy.control.configuration import Reload
 from proxy.control.figures import Figures, shares_of
 from proxy.control.governor import Governor
 from proxy.control.steward import Steward
+from proxy.control.views import rate_per_trial
 from proxy.model.vocabulary import Rejection, Verdict
 from proxy.rollout.plan import PERCENT_ALL
 from proxy.telemetry import layout
 from proxy.telemetry.cut import read_live
 from proxy.telemetry.exposition import (
+    RateFigures,
     RolloutFigures,
     ServiceFigures,
     SloFigures,
@@ -106,6 +108,23 @@ def _service(governor: Governor, figures: Figures, steward: Steward) -> ServiceF
         rollout=None
         if steward.plan is None
         else _rollout(steward, governor.clock.unix_s()),
+        rates=_rates(governor, steward),
+    )
+
+
+def _rates(governor: Governor, steward: Steward) -> tuple[RateFigures, ...]:
+    """Return the present run's business metrics over their windows."""
+    run = steward.state.run
+    found = governor.chronicle.rates(steward)
+    return tuple(
+        RateFigures(event, version, one.window_s, rate)
+        for event, rates in found.items()
+        for one in rates
+        for version, counts in (
+            ("" if run is None else run.stable, one.stable),
+            ("" if run is None else run.canary, one.canary),
+        )
+        if (rate := rate_per_trial(counts)) is not None
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from proxy.analysis import min_requests_auto
+from proxy.model.external import ExternalMetric
 from proxy.model.judging import (
     CLIENT_ERROR_RATE,
     PAIR_METRICS,
@@ -40,6 +41,7 @@ from proxy.settings.schema import (
     SloSettings,
     StepSettings,
 )
+from proxy.settings.slo import PROMETHEUS
 
 USUAL_CODES = SloSettings.model_fields["codes"].default
 """What counts as an error where an SLO does not say it."""
@@ -51,6 +53,7 @@ def rollout_plan(service: ServiceSettings) -> RolloutPlan | None:
     if rollout is None:
         return None
     judge = judge_plan(rollout)
+    external, windows = _external(rollout), _windows(rollout)
     fail_fast = rollout.fail_fast
     return RolloutPlan(
         stable=rollout.stable,
@@ -63,6 +66,8 @@ def rollout_plan(service: ServiceSettings) -> RolloutPlan | None:
         after=After(rollout.after),
         on_undecided=OnUndecided(rollout.on_undecided),
         deadline_s=rollout.deadline,
+        external=external,
+        windows=windows,
         fail_fast=None
         if fail_fast is None
         else FailFast(
@@ -185,7 +190,7 @@ def pair_slos(rollout: RolloutSettings) -> tuple[Slo, ...]:
 
 def _written(slos: Iterable[SloSettings]) -> Iterator[Slo]:
     for slo in slos:
-        if slo.metric not in PAIR_METRICS:
+        if slo.metric not in (*PAIR_METRICS, PROMETHEUS):
             yield from _split_slo(slo)
 
 
@@ -205,7 +210,30 @@ def _split_slo(slo: SloSettings) -> Iterator[Slo]:
         route=slo.route or ROUTE_ALL,
         only=slo.only,
     )
+    if slo.min_ratio is not None:
+        yield replace(shared, min_ratio=slo.min_ratio)
     if slo.max is not None:
         yield replace(shared, max=slo.max)
     if slo.max_ratio is not None or slo.max_delta is not None:
         yield replace(shared, max_ratio=slo.max_ratio, max_delta=slo.max_delta)
+
+
+def _external(rollout: RolloutSettings) -> tuple[ExternalMetric, ...]:
+    """Return what is asked of metric providers, numbered from the second on."""
+    asked = [slo for slo in rollout.slos if slo.metric == PROMETHEUS]
+    return tuple(
+        ExternalMetric(
+            id=f"{PROMETHEUS}-max" + (f"-{number}" if number > 1 else ""),
+            url=slo.url or "",
+            query=slo.query or "",
+            max=slo.max or 0.0,
+            every_s=slo.every,
+            consecutive=slo.consecutive,
+        )
+        for number, slo in enumerate(asked, start=1)
+    )
+
+
+def _windows(rollout: RolloutSettings) -> dict[str, tuple[float, ...]]:
+    """Return the windows of every business metric that has any."""
+    return {slo.metric: slo.windows for slo in rollout.slos if slo.windows}

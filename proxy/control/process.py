@@ -30,6 +30,8 @@ from proxy.control.metrics import Asked
 from proxy.control.news import News
 from proxy.control.parallel import Parallel
 from proxy.control.probes import Probes
+from proxy.control.providers import Providers
+from proxy.control.recordings import Recorder
 from proxy.control.store import SqliteStore, Store
 from proxy.control.stream import Stream
 from proxy.control.tasks import Tasks, describe
@@ -138,9 +140,17 @@ class Process:
             news.take(event)
 
         parallel = Parallel(Path(self._launch.state_dir), self._launch.pairs_fd)
+        recorder = Recorder.open(Path(self._launch.state_dir))
         governor = Governor(
-            self._slab, store, clock, self._send_table, publish, parallel=parallel
+            self._slab,
+            store,
+            clock,
+            self._send_table,
+            publish,
+            recorder=recorder,
+            parallel=parallel,
         )
+        providers = Providers(governor.readings, clock, publish)
         gates = Gates(governor)
         probes = Probes(governor)
         configuration = Configuration(
@@ -158,8 +168,12 @@ class Process:
         configuration.begin(_document(self._launch.settings_fd))
         self._slab.set_header_word(layout.H_CONTROL_READY, 1)
         self._follow_signals(configuration, governor)
-        tell = (gates.look, lambda: self._tell(controller))
-        loop = Loop(governor, figures, configuration, tell)
+        afterwards = (
+            gates.look,
+            lambda: providers.follow(governor.stewards),
+            lambda: self._tell(controller),
+        )
+        loop = Loop(governor, figures, configuration, afterwards)
         tasks = Tasks()
         async with serve(controller, self._launch):
             # What was built so far lives as long as the process.
@@ -171,8 +185,10 @@ class Process:
             probes.stop()
             gates.stop()
             news.stop()
+            providers.stop()
             await tasks.close()
         governor.save(governor.stewards.values())
+        recorder.close()
 
     # --- the supervisor ---
 

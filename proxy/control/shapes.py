@@ -21,6 +21,7 @@ DETAIL_CHARS_MAX = 2000
 RULES = {
     "undecided-hold": "undecided",
     "no-traffic": "no_traffic",
+    "provider-error": "undecided",
     "start-late": "limited",
     "capacity-limited": "limited",
     "rollback-held": "rolling_back",

@@ -5,7 +5,7 @@ Pure spelling of what stewards and figures hold: weights in percent, rates as
 fractions, times in seconds or RFC 3339, steps counted from 1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from proxy.control.figures import (
@@ -16,6 +16,7 @@ from proxy.control.figures import (
     shares_of,
 )
 from proxy.control.steward import Steward
+from proxy.control.windows import Rates
 from proxy.model.vocabulary import FLAG_CODE_BASE, Reason
 from proxy.rollout import public_view
 from proxy.rollout.plan import PERCENT_ALL
@@ -146,15 +147,46 @@ def split_to_commit(steward: Steward) -> JsonObject | None:
     }
 
 
-def rollout_json(steward: Steward, store_error: str, now_s: float) -> JsonObject:
-    """Return the present rollout, or the last one, in the contract's shape."""
+def rollout_json(
+    steward: Steward,
+    store_error: str,
+    now_s: float,
+    rates: Mapping[str, Sequence[Rates]],
+) -> JsonObject:
+    """
+    Return the present rollout, or the last one, in the contract's shape.
+
+    ``rates`` are its business metrics over their windows, by event.
+    """
     state = steward.state
-    shown = public_view(state, steward.plan, now_s)
+    shown: JsonObject = dict(public_view(state, steward.plan, now_s))
+    for slo in shown["slos"]:
+        event, _, kind = slo["id"].rpartition("-")
+        if kind == "min_ratio" and event in rates:
+            slo["windows"] = [window_json(one) for one in rates[event]]
     shown["split_to_commit"] = split_to_commit(steward)
     if store_error and state.active:
         shown["reason"] = Reason.STORE_UNAVAILABLE.value
         shown["message"] = f"weights cannot rise: {store_error}"
     return shown
+
+
+def window_json(rates: Rates) -> JsonObject:
+    """Return an event's rates over one window, per trial; ``None``: no trials."""
+    stable, canary = rate_per_trial(rates.stable), rate_per_trial(rates.canary)
+    return {
+        "seconds": rates.window_s,
+        "stable": stable,
+        "canary": canary,
+        "ratio": round(canary / stable, 4) if stable and canary is not None else None,
+        "requests": {"stable": rates.stable[1], "canary": rates.canary[1]},
+        "complete": rates.complete,
+    }
+
+
+def rate_per_trial(counts: tuple[int, int]) -> float | None:
+    """Return how many of the trials had the event."""
+    return round(counts[0] / counts[1], 6) if counts[1] else None
 
 
 def _sum(live: Mapping[str, Live], place: int) -> int:

@@ -34,6 +34,7 @@ def counted(state: RolloutState, tick: Tick, *, clocks: bool) -> RolloutState:
         capacity=tick.canary_capacity if tick.canary_healthy else 0.0,
         judge=run.judge if tick.judge is None else tick.judge,
         judgement=run.judgement if tick.judgement is None else tick.judgement,
+        external=run.external if tick.external is None else tick.external,
     )
     if clocks:
         run = _timed(run, tick, dt_s)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+from proxy.model.external import Measured
 from proxy.model.judge_state import JudgeState
 from proxy.model.judging import Judgement
 from proxy.model.vocabulary import Phase, Reason
@@ -59,6 +60,8 @@ class Tick:
     """Mirrored requests that it failed since the last tick."""
     judgement: Judgement | None = None
     judge: JudgeState | None = None
+    external: tuple[Measured, ...] | None = None
+    """What is remembered of external metrics; ``None``: as before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ No rule lives here. Weights are percent, times are seconds.
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from proxy.model.external import ExternalMetric
 from proxy.model.judging import FailFast, JudgePlan, Slo
 
 PERCENT_ALL = 100.0
@@ -177,3 +178,8 @@ class RolloutPlan:
     """Mirrored answers that the preview of ``blue_green`` needs; 0: none."""
     pairs: tuple[Slo, ...] = ()
     """SLOs that the parallel run's pairs are judged by, beside ``judge``'s."""
+    external: tuple[ExternalMetric, ...] = ()
+    """What is asked of metric providers beside the judge's SLOs."""
+    windows: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """Windows of business metrics by event, in seconds, rising: no promotion before
+    the run has judged for the longest."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from proxy.model.document import decode, encode
+from proxy.model.external import Measured
 from proxy.model.judge_state import JudgeState
 from proxy.model.judging import Judgement, JudgePlan
 from proxy.model.vocabulary import Phase, Reason
@@ -106,6 +107,8 @@ class Run:
     judge: JudgeState = field(default_factory=JudgeState)
     judgement: Judgement | None = None
     """The last one."""
+    external: tuple[Measured, ...] = ()
+    """What is remembered of the external metrics."""
 
     @property
     def present(self) -> Step:
@@ -190,6 +193,28 @@ class RolloutState:
         if self.freeze is not None:
             return f"frozen by {self.freeze.owner}: {self.freeze.reason}"
         return f"frozen by the calendar: {self.calendar}" if self.calendar else ""
+
+
+def is_last(run: Run) -> bool:
+    """Whether promotion follows the run's present step."""
+    steps = run.plan.steps
+    if run.step >= len(steps):
+        return True
+    following = steps[run.step]
+    return following.only is None and following.weight >= PERCENT_ALL
+
+
+def window_left_s(run: Run) -> float:
+    """
+    Return the judged seconds that promotion waits for the longest window.
+
+    0 in every step but the last before it.
+    """
+    if run.previewing or not is_last(run):
+        return 0.0
+    windows = run.plan.windows.values()
+    longest_s = max((one_s for row in windows for one_s in row), default=0.0)
+    return max(longest_s - run.run_s, 0.0)
 
 
 def weights_of(state: RolloutState) -> dict[str, float]:

@@ -39,7 +39,7 @@ from proxy.rollout.plan import (
     Start,
     Strategy,
 )
-from proxy.rollout.state import RolloutState, Run
+from proxy.rollout.state import RolloutState, Run, window_left_s
 
 
 def rest(context: Context) -> Move:
@@ -91,10 +91,12 @@ def progress(context: Context) -> Move:
         message = f"step {run.step} holds: {state.frozen}"
         return Move(replace(state, reason=Reason.FROZEN, message=message))
     if _passed(run, tick):
-        lacking = _lacking(run)
-        if not lacking:
-            return _step_done(Move(state, "advance"), tick, context.now_s)
-        return Move(replace(state, reason=Reason.CAPACITY_LIMITED, message=lacking))
+        lacking, unseen = _lacking(run), _unseen(run)
+        if lacking:
+            return Move(replace(state, reason=Reason.CAPACITY_LIMITED, message=lacking))
+        if unseen:
+            return Move(replace(state, reason=Reason.UNDECIDED, message=unseen))
+        return _step_done(Move(state, "advance"), tick, context.now_s)
     return _undecided(state, tick, context.now_s)
 
 
@@ -241,6 +243,17 @@ def _lacking(run: Run) -> str:
     return f"{_endpoints(run)}; step {run.step + 1} needs {following:g} %"
 
 
+def _unseen(run: Run) -> str:
+    """Return why promotion waits for the windows of business metrics, if it does."""
+    left_s = window_left_s(run)
+    if not left_s:
+        return ""
+    return (
+        f"step {run.step} has passed; promotion waits another {left_s:.0f} s for the"
+        " longest window of the business metrics"
+    )
+
+
 def _unheard(state: RolloutState, tick: Tick, now_s: float) -> Move:
     """Return what follows minutes without traffic: an alert, or a rollback."""
     run = run_of(state)
@@ -340,6 +353,7 @@ def _unfit(judgement: Judgement | None) -> str:
 def _undecided(state: RolloutState, tick: Tick, now_s: float) -> Move:
     """Return what becomes of a step that neither passed nor failed."""
     run = run_of(state)
+    reached = state.reason is not Reason.PROVIDER_ERROR
     state = _explained(state, tick)
     limits = run.plan.fail_fast
     if run.previewing and limits is not None:
@@ -349,8 +363,9 @@ def _undecided(state: RolloutState, tick: Tick, now_s: float) -> Move:
             move = Move(state, "preview-failed")
             return _rollback(move, Reason.FAIL_FAST, message, tick, now_s)
     limit_s = run.present.max_duration_s
-    if limit_s is None or run.step_s < limit_s or run.overdue:
-        return Move(state)
+    if limit_s is None or run.step_s < limit_s or run.overdue or _unseen(run):
+        unreachable = reached and state.reason is Reason.PROVIDER_ERROR
+        return Move(state, "provider-error" if unreachable else "")
     state = replace(state, run=replace(run, overdue=True))
     message = f"step {run.step} is undecided after {limit_s:g} s: {state.message}"
     if run.plan.on_undecided is OnUndecided.ROLLBACK:

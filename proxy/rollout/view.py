@@ -11,7 +11,7 @@ from proxy.model.judging import Judgement, SloJudgement
 from proxy.model.vocabulary import Phase, Reason, Verdict
 from proxy.rollout.events import Decision
 from proxy.rollout.plan import PERCENT_ALL, After, RolloutPlan, Step
-from proxy.rollout.state import RolloutState, Run
+from proxy.rollout.state import RolloutState, Run, window_left_s
 
 
 def public_view(
@@ -163,6 +163,9 @@ def _next(state: RolloutState, now_s: float) -> dict[str, object] | None:
     action = _advance(run)
     if state.reason is Reason.NO_TRAFFIC or run.judgement is None:
         return _entry(action, None, "traffic")
+    left_s = window_left_s(run)
+    if left_s and run.judgement.verdict is Verdict.PASS:
+        return _entry(action, rfc3339(now_s + left_s), "windows")
     wait_s = run.judgement.wait_s
     instant = None if wait_s is None else rfc3339(now_s + wait_s)
     return _entry(action, instant, _blocked_by(run.judgement))

@@ -288,6 +288,7 @@ def _check_rollout(
     for index, step in enumerate(rollout.steps):
         place = (*loc, "steps", index, "slos")
         yield from _check_slos(place, step.slos or (), service, broken)
+        yield from slo_checks.check_step(place, step.slos or ())
 
 
 def _check_slos(
@@ -300,6 +301,7 @@ def _check_slos(
             slo,
             service,
             routes_read=not broken((*loc[:2], "routes")),
+            events_read=not broken((*loc[:2], "events")),
         )
         text = slo.model_dump_json()
         if text in seen:

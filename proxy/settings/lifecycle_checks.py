@@ -94,6 +94,19 @@ def _check_deadline(loc: Loc, rollout: RolloutSettings) -> Iterator[Mistake]:
         for step in rollout.steps
         if step.weight < FULL_PERCENT
     )
+    windows_s = max((slo.windows[-1] for slo in rollout.slos if slo.windows), default=0)
+    compared = any(0 < step.weight < FULL_PERCENT for step in rollout.steps)
+    if windows_s and not (compared and rollout.strategy != "blue_green"):
+        message = "`windows` need a step below 100 %, in which versions are compared"
+        yield (*loc, "slos"), message
+    if rollout.deadline is not None and rollout.deadline < windows_s:
+        yield (
+            (*loc, "deadline"),
+            (
+                f"{format_duration(rollout.deadline)} is shorter than the longest "
+                f"window of an event, {format_duration(windows_s)}"
+            ),
+        )
     if rollout.deadline is not None and rollout.deadline < steps_s:
         yield (
             (*loc, "deadline"),

@@ -7,7 +7,7 @@ text must be follows from the metric.
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -20,8 +20,10 @@ from pydantic import (
     model_validator,
 )
 
+from proxy.model.judging import PAIR_METRICS
 from proxy.settings import units
 from proxy.settings.fields import (
+    Duration,
     Fraction,
     Model,
     Text,
@@ -32,10 +34,18 @@ from proxy.settings.fields import (
 QUANTILE_MAX = 0.9999
 """A higher quantile needs more than 30 000 requests of each arm to be seen."""
 
+WINDOWS_MAX = 8
+"""Windows of a business metric: what a screen shows side by side."""
+
+QUERY_CHARS_MAX = 4096
+"""A longer query does not fit into the request target of usual servers."""
+
 LATENCIES = ("latency", "ttfb")
-Metric = Literal["latency", "ttfb", "error_rate", "mismatch_rate", "latency_ratio"]
-METRICS = get_args(Metric)
-RESERVED_METRICS = frozenset({*METRICS, "client_error_rate", "prometheus"})
+MEASURED = (*LATENCIES, "error_rate", *PAIR_METRICS)
+"""Metrics that the proxy measures by itself."""
+PROMETHEUS = "prometheus"
+METRICS = (*MEASURED, PROMETHEUS)
+RESERVED_METRICS = frozenset({*METRICS, "client_error_rate"})
 """What no event may be called."""
 
 _STATUS = re.compile(r"[1-5](?:[0-9][0-9]|xx)", re.ASCII)
@@ -66,18 +76,14 @@ StatusCodes = Annotated[
 class SloSettings(Model):
     """One limit; which of its keys make sense together is checked."""
 
-    later: ClassVar[frozenset[str]] = frozenset(
-        {"windows", "min_ratio", "url", "query", "every", "consecutive"}
-    )
-    later_values: ClassVar[Mapping[str, frozenset[str]]] = {
-        "metric": frozenset({"prometheus"})
-    }
-
-    metric: Metric
+    metric: Annotated[
+        Text, WithJsonSchema({"anyOf": [{"enum": list(METRICS)}, {"type": "string"}]})
+    ]
     """What is measured: ``latency`` and ``ttfb`` of answers that did not fail,
-    ``error_rate``; of a parallel run, ``mismatch_rate``, the share of pairs of answers
-    that differ beyond the noise, and ``latency_ratio``, the median of the candidate's
-    latency over stable's to the same request."""
+    ``error_rate``; one of the service's ``events`` (its rate per request); what a
+    ``prometheus`` server says; of a parallel run, ``mismatch_rate``, the share of
+    pairs of answers that differ beyond the noise, and ``latency_ratio``, the median
+    of the candidate's latency over stable's to the same request."""
 
     quantile: Annotated[float, Field(gt=0, le=QUANTILE_MAX)] | None = None
     """The quantile of a latency, such as 0.99. None: the metric is a rate."""
@@ -85,12 +91,19 @@ class SloSettings(Model):
     max: (
         Annotated[
             float,
-            WithJsonSchema({"type": "string", "pattern": r"^[0-9.]+ ?(%|[a-z]+)|\$"}),
+            WithJsonSchema(
+                {
+                    "anyOf": [
+                        {"type": "string", "pattern": r"^[0-9.]+ ?(%|[a-z]+)|\$"},
+                        {"type": "number"},
+                    ]
+                }
+            ),
         ]
         | None
     ) = None
-    """Absolute limit: a duration for a latency, a percentage for a rate; beside a
-    limit against stable, both must hold. None: no absolute limit."""
+    """Absolute limit: a duration for a latency, a percentage for a rate, a number for
+    a query; beside a limit against stable, both must hold. None: no absolute limit."""
 
     max_ratio: Annotated[float, Field(ge=1, le=1000)] | None = None
     """Limit as a multiple of stable, 1.0 to 1000.0; 1.10 is 10 % above stable. None:
@@ -99,6 +112,14 @@ class SloSettings(Model):
     max_delta: Fraction | None = None
     """Limit in points above stable (times ``max_ratio``), of a rate. None: no such
     limit, or with ``max_ratio`` 0 points."""
+
+    min_ratio: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Limit of an event as a multiple of stable's rate, above 0 and at most 1; 0.95
+    is 5 % fewer. None: no such limit."""
+
+    windows: Annotated[tuple[Duration, ...], Field(max_length=WINDOWS_MAX)] = ()
+    """Times over which an event's rates are shown side by side, rising, at most 8;
+    nothing is promoted before the longest has passed. Absent: none."""
 
     codes: tuple[StatusCodes, ...] = ("5xx",)
     """Statuses that count as errors, beside failures of the upstream."""
@@ -110,6 +131,19 @@ class SloSettings(Model):
     only: bool = False
     """Whether a latency's ratio is judged at its own quantile only, and not at p50
     and p90 too."""
+
+    url: Text | None = None
+    """Address of a Prometheus server, without the API's path. None: none is asked."""
+
+    query: Annotated[str, Field(min_length=1, max_length=QUERY_CHARS_MAX)] | None = None
+    """PromQL that gives one number; ``{{service}}``, ``{{stable}}``, ``{{canary}}`` and
+    ``{{revision}}`` are filled in. None: nothing is asked."""
+
+    every: Annotated[Duration, Field(ge=1.0, le=3600.0)] = 30.0
+    """Time between two queries, 1s to 1h."""
+
+    consecutive: Annotated[int, Field(ge=1, le=100)] = 3
+    """Values above ``max`` in a row that fail the canary, 1 to 100."""
 
     @model_validator(mode="before")
     @classmethod
@@ -127,9 +161,7 @@ class SloSettings(Model):
     def _write_max(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = write(self)
         if self.max is not None:
-            latency = self.metric in LATENCIES
-            to_text = units.format_duration if latency else write_fraction
-            written["max"] = to_text(self.max)
+            written["max"] = _write_max(self.metric, self.max)
         return written
 
 
@@ -140,21 +172,38 @@ class QuantityMistake:
         self.message = message
 
 
+def _write_max(metric: str, limit: float) -> str | float:
+    """Return a limit as a file writes it."""
+    if metric == PROMETHEUS:
+        return limit
+    return (
+        units.format_duration(limit) if metric in LATENCIES else write_fraction(limit)
+    )
+
+
 def read_max(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a raw SLO with its ``max`` in seconds or as a fraction."""
+    """
+    Return a raw SLO with its ``max`` in seconds, as a fraction, or as a number.
+
+    An event has no ``max``; that it is there is for the checks to say.
+    """
     read = dict(data)
-    if "max" in read and read.get("metric") not in METRICS:
-        del read["max"]
     if "max" in read:
-        latency = read["metric"] in LATENCIES
         try:
-            if latency:
-                read["max"] = units.parse_duration(str(read["max"]))
-            else:
-                read["max"] = round(units.parse_percent(str(read["max"])) / 100, 8)
+            read["max"] = _max_of(read.get("metric"), str(read["max"]))
         except ValueError as error:
             read["max"] = QuantityMistake(str(error))
     return read
+
+
+def _max_of(metric: object, text: str) -> float:
+    if metric not in METRICS:
+        return 0.0
+    if metric in LATENCIES:
+        return units.parse_duration(text)
+    if metric == PROMETHEUS:
+        return units.parse_number(text)
+    return round(units.parse_percent(text) / 100, 8)
 
 
 def default_slos() -> tuple[SloSettings, ...]:

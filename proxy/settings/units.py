@@ -59,6 +59,18 @@ def is_plain_number(text: str) -> bool:
     return _PLAIN_NUMBER.fullmatch(text) is not None
 
 
+def parse_number(text: str) -> float:
+    """
+    Return the number that ``text`` is.
+
+    Raises:
+        QuantityError: it is none, or it has a unit.
+    """
+    if not is_plain_number(text) or len(text) > TEXT_CHARS_MAX:
+        raise QuantityError(f"{quote(text)} is not a number without a unit")
+    return float(text)
+
+
 def parse_duration(text: str) -> float:
     """
     Return the seconds that ``text`` names: ``250ms``, ``1.5s``, ``1h30m``.

@@ -91,6 +91,17 @@ class RolloutFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class RateFigures:
+    """A business metric of one version over one window of the present rollout."""
+
+    event: str
+    version: str
+    window_s: float
+    rate: float
+    """Per request that is evidence."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceFigures:
     """One service of the table in force."""
 
@@ -101,6 +112,7 @@ class ServiceFigures:
     compared: Mapping[str, int]
     """Pairs of answers by result: equal, different, or why they were not compared."""
     rollout: RolloutFigures | None
+    rates: tuple[RateFigures, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,7 +408,16 @@ def _slos(tree: Tree) -> Iterator[Metric]:
             if slo.limit is not None:
                 limit.add_metric(names, slo.limit)
             verdict.add_metric(names, slo.verdict)
-    yield from (value, limit, verdict)
+    rates = GaugeMetricFamily(
+        "headgate_event_rate",
+        "Business events per request, over the last seconds of the rollout.",
+        labels=["service", "version", "event", "window"],
+    )
+    for service in tree.services:
+        for rate in service.rates:
+            names = [service.name, rate.version, rate.event, f"{rate.window_s:g}s"]
+            rates.add_metric(names, rate.rate)
+    yield from (value, limit, verdict, rates)
 
 
 def _process(tree: Tree) -> Iterator[Metric]:

@@ -336,10 +336,10 @@ class ControlSlab:
 
     def zero_event(self, cells: Iterable[int], word: int) -> None:
         """Zero an event's counts in ``cells``, before another event gets its word."""
-        places = [layout.C_EVENTS, *(_bank_events(epoch) for epoch in (0, 1))]
         held = list(cells)
-        for place in places:
-            self._zero(held, place + word, 1)
+        self._zero(held, layout.C_EVENTS + word, 1)
+        for bank in (layout.bank_offset(0), layout.bank_offset(1), layout.C_JUDGED):
+            self._zero(held, bank + layout.B_EVENTS + word, 1)
 
     def judged(self, worker: int, cell: int, epoch: int) -> bytes:
         """
@@ -382,11 +382,6 @@ class ControlSlab:
     def _row(slot: int, epoch: int) -> int:
         row = layout.S_ROWS + (epoch & 1) * layout.ROW_WORDS
         return slot * layout.SERVICE_WORDS + row
-
-
-def _bank_events(epoch: int) -> int:
-    """Return the first event word of an epoch's bank, from its cell's start."""
-    return layout.bank_offset(epoch) + layout.B_EVENTS
 
 
 class SupervisorSlab:

@@ -264,3 +264,17 @@ async def test_a_push_that_says_too_little_is_refused(
     assert answer.status == 400
     assert says in answer.json["detail"]
     assert controller.asked == []
+
+
+async def test_a_recording_is_lines_of_json() -> None:
+    """All of them, however many; who asks for another rollout gets 404."""
+    controller = StandInController()
+    controller.recorded = 1000
+    path = "/api/v1/rollouts/checkout/recording"
+    async with admin_api(controller) as api:
+        answer = await api.ask("GET", path)
+        other = await api.ask("GET", f"{path}?rollout=checkout-9")
+
+    assert answer.fields["content-type"] == "application/x-ndjson"
+    assert len(answer.body.splitlines()) == 1000
+    assert (other.status, other.json["reason"]) == (404, "NotFound")

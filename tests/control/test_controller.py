@@ -319,3 +319,24 @@ def test_pushed_events_are_saved(office: Office) -> None:
     governor = room.restart(TEXT)
 
     assert governor.steward("shop").memory.pushed == {"canary": {"gifts": 6}}
+
+
+async def test_a_recording_tells_what_was_decided_then(office: Office) -> None:
+    """A header with the run and its decisions, then a line a second."""
+    controller, room = office.controller, office.room
+    with pytest.raises(NotFoundError, match="nothing is recorded of any rollout"):
+        controller.recording("shop")
+    await controller.command("shop", "start", who="ann")
+    for _ in range(8):
+        room.serve("stable", 10)
+        room.serve("canary", 10)
+        room.second()
+    head, *lines = controller.recording("shop", rollout="shop-1")
+
+    told = json.loads(head)
+    assert told["run"]["id"] == "shop-1"
+    assert told["decisions"][0]["rule"] == "start"
+    assert len(lines) == 8
+    assert json.loads(lines[5])["n"] == [10, 10]
+    with pytest.raises(NotFoundError, match="nothing is recorded of shop-2"):
+        controller.recording("shop", rollout="shop-2")

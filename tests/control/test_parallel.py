@@ -11,6 +11,7 @@ from proxy.compare.store import Change, PairStore
 from proxy.control.fairness import Fairness, Loads, without_latency
 from proxy.control.governor import Governor
 from proxy.control.parallel import Parallel, limit_of, run_name
+from proxy.control.recordings import Recorder
 from proxy.model.document import encode
 from proxy.model.judging import Judgement, Requests, SloJudgement
 from proxy.model.vocabulary import (
@@ -66,6 +67,7 @@ class ParallelRoom(ControlRoom):
             self.clock,
             self.take_table,
             self.events.append,
+            recorder=Recorder.open(self.state_dir),
             parallel=self.parallel,
         )
 

@@ -387,13 +387,6 @@ def test_what_the_contract_allows_is_accepted(text: str) -> None:
             ),
         ),
         (
-            SLO + "{metric: prometheus, max: 0.5%}",
-            (
-                "services.web.rollout.slos[0].metric: `prometheus` is not "
-                "supported by this version"
-            ),
-        ),
-        (
             SLO + "{metric: error_rate, max: 0%}",
             (
                 "services.web.rollout.slos[0].max: can never be decided: 0%, and no "
@@ -473,8 +466,8 @@ def test_what_the_contract_allows_is_accepted(text: str) -> None:
         (
             SLO + "{metric: error_rate, max: 1%, windows: [5m]}",
             (
-                "services.web.rollout.slos[0].windows: `windows` is not supported by "
-                "this version"
+                "services.web.rollout.slos[0].windows: `windows` belongs to an event, "
+                "not to error_rate"
             ),
         ),
     ],

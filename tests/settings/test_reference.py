@@ -18,6 +18,7 @@ REFERENCE = Path("config/headgate.yaml")
 EXAMPLES = {
     "ServiceSettings": {"match", "split", "unit", "overrides", "routes", "events"},
     "EventWhenSettings": {"header", "cookie"},
+    "SloSettings": {"windows"},
     "UnitSettings": {"issue", "client_address"},
     "RolloutSettings": {"slos", "gates", "notify", "freeze"},
     "MirrorSettings": {"routes", "compare"},

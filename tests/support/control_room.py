@@ -7,6 +7,7 @@ from typing import Any
 from proxy import settings
 from proxy.control.allocation import ARM_MIRROR
 from proxy.control.governor import Governor
+from proxy.control.recordings import Recorder
 from proxy.control.store import SqliteStore, Store
 from proxy.control.weights import shares
 from proxy.model.buckets import bucket_of
@@ -73,6 +74,7 @@ class ControlRoom:
             self.clock,
             self.take_table,
             self.events.append,
+            recorder=Recorder.open(self.state_dir),
         )
 
     def begin(self, text: str = BASE) -> Governor:

@@ -6,8 +6,9 @@ arrived, and the origin's name. The path chooses what else happens:
 ``/bytes/N`` answers N bytes, ``/slow/MS`` waits first, ``/version`` and
 ``/healthz`` say the name. With a fault it fails instead: ``halves`` resets every
 second answer in the middle of its head, ``garbage`` answers no HTTP, ``hang`` says
-nothing; ``sick`` fails its health check alone. Started by tests as a process of its
-own, so that it can be killed.
+nothing, ``lost-orders`` answers every second POST with 303; ``sick`` fails its
+health check alone. Started by tests as a process of its own, so that it can be
+killed.
 """
 
 import asyncio
@@ -42,7 +43,10 @@ async def handle(
             if fault == "sick" and path == "/healthz":
                 writer.write(b"HTTP/1.1 503 Sick\r\nContent-Length: 0\r\n\r\n")
             elif not await fail(reader, writer, fault):
-                await answer(writer, path, fields, digest, name)
+                posted = fault == "lost-orders" and request_line.startswith(b"POST")
+                lost = posted and next(NUMBERS) % 2
+                status = b"303 See Other" if lost else b"200 OK"
+                await answer(writer, path, fields, digest, name, status=status)
     except ConnectionError:
         return
     finally:
@@ -96,6 +100,8 @@ async def answer(
     fields: dict[bytes, bytes],
     digest: str,
     name: str,
+    *,
+    status: bytes,
 ) -> None:
     """Send the proof, or what the path asks for."""
     kind, _, argument = path.lstrip("/").partition("/")
@@ -119,8 +125,8 @@ async def answer(
             }
         ).encode()
     writer.write(
-        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        b"HTTP/1.1 %b\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n%b" % (status, len(body), body)
     )
     await writer.drain()
 

@@ -5,7 +5,7 @@ It answers with documents of the contract's shape, records what it was asked to
 change, and fails on demand with the errors that the real one documents.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 
 from proxy.control.controller import Controller, JsonObject
@@ -135,6 +135,8 @@ class StandInController(Controller):
         self.asked: list[JsonObject] = []
         self.fail_with: Exception | None = None
         self.stream = Stream()
+        self.recorded = 3
+        """Lines of the recording."""
 
     def services(self) -> list[JsonObject]:
         """Return the one service."""
@@ -175,6 +177,13 @@ class StandInController(Controller):
         return [found for found in self.decision_documents if found["number"] > after][
             :2
         ]
+
+    def recording(self, name: str, *, rollout: str | None = None) -> Iterator[str]:
+        """Return a recording of as many lines as the test wants."""
+        self._find(name)
+        if rollout not in (None, "checkout-7"):
+            raise NotFoundError(f"nothing is recorded of {rollout}")
+        return (f'{{"t":{at}}}' for at in range(self.recorded))
 
     async def command(
         self,

@@ -353,6 +353,7 @@ def test_a_word_that_another_event_gets_is_empty(fd: int) -> None:
         layout.C_EVENTS,
         layout.bank_offset(0) + layout.B_EVENTS,
         layout.bank_offset(1) + layout.B_EVENTS,
+        layout.C_JUDGED + layout.B_EVENTS,
     ):
         assert control.sum_words(4, start, 4) == [7, 7, 0, 7]
 
