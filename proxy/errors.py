@@ -10,6 +10,7 @@ Every error that Headgate raises on purpose, as one tree.
     ├── RequestError              an admin request that is malformed or not allowed
     ├── StoreError                the embedded store is torn, foreign or locked
     │   └── StoreConflictError    somebody else saved a newer revision
+    ├── RecordingError            a file is no recording of a rollout
     ├── TableError                a route table document that cannot be compiled
     ├── StartError                the process tree cannot start (address in use, limits)
     ├── ChannelError              a process of the tree broke the message protocol
@@ -66,6 +67,10 @@ class StoreError(HeadgateError):
 
 class StoreConflictError(StoreError):
     """A compare-and-swap lost: the saved revision is not the expected one."""
+
+
+class RecordingError(HeadgateError):
+    """A file is no recording, or not a whole one."""
 
 
 class TableError(HeadgateError):

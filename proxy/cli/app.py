@@ -6,20 +6,35 @@ does when it is called. Errors are told by ``entry``.
 """
 
 import os
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from proxy.cli.entry import DEFAULT_CONFIG
+from proxy.cli.options import (
+    DEFAULT_ADMIN,
+    DEFAULT_ERRORS,
+    DEFAULT_EVENTS,
+    DEFAULT_HEALTH,
+    DEFAULT_WAIT,
+    RPS_MIN,
+    Admin,
+    AnyService,
+    Config,
+    DiffOutput,
+    LogFormat,
+    LogLevel,
+    Output,
+    OutputOption,
+    OverrideFreeze,
+    Reason,
+    Revision,
+    Service,
+)
 
 if TYPE_CHECKING:
     from proxy.cli.client import AdminClient
-
-DEFAULT_ADMIN = "http://127.0.0.1:9901"
-DEFAULT_HEALTH = "http://127.0.0.1:9902/readyz"
-DEFAULT_WAIT = "30m"
 
 app = typer.Typer(
     add_completion=False,
@@ -28,72 +43,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="A reverse proxy that makes releasing a new version of a service safe.",
 )
-
-
-class Output(StrEnum):
-    """How an answer is written."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
-class DiffOutput(StrEnum):
-    """How a parallel run is written."""
-
-    TABLE = "table"
-    JSON = "json"
-    JUNIT = "junit"
-    MARKDOWN = "markdown"
-
-
-class LogFormat(StrEnum):
-    """How a log line is written."""
-
-    JSON = "json"
-    TEXT = "text"
-
-
-class LogLevel(StrEnum):
-    """The least severe log line that is written."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-Config = Annotated[
-    Path,
-    typer.Argument(
-        metavar="[CONFIG]", envvar="HEADGATE_CONFIG", help="Configuration file."
-    ),
-]
-Service = Annotated[str, typer.Argument(metavar="SERVICE", help="Name of the service.")]
-AnyService = Annotated[
-    str | None, typer.Argument(metavar="[SERVICE]", help="Name of one service.")
-]
-Admin = Annotated[
-    str,
-    typer.Option(
-        "--admin", metavar="URL", envvar="HEADGATE_ADMIN", help="The admin API."
-    ),
-]
-Reason = Annotated[
-    str, typer.Option("--reason", metavar="TEXT", help="Why; kept with the decision.")
-]
-Revision = Annotated[
-    str | None,
-    typer.Option(
-        "--revision", metavar="R", help="Only if this is the canary's revision."
-    ),
-]
-OverrideFreeze = Annotated[
-    str,
-    typer.Option(
-        "--override-freeze", metavar="REASON", help="Do it although it is frozen."
-    ),
-]
-OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How to print.")]
 
 
 @app.command()
@@ -116,6 +65,14 @@ def run(
 def check(
     config: Config = Path(DEFAULT_CONFIG),
     *,
+    rps: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N",
+            min=RPS_MIN,
+            help="Also refuse rollouts that N requests/s cannot decide.",
+        ),
+    ] = None,
     state: Annotated[
         bool,
         typer.Option(
@@ -126,8 +83,69 @@ def check(
     """Validate a configuration file (exit 3: mistakes)."""
     from proxy.cli import configuration
 
+    if rps is not None:
+        from proxy.cli.plan import refuse_impossible
+
+        refuse_impossible(config, rps)
     code = configuration.check(config)
     return configuration.check_state(config) if state and not code else code
+
+
+@app.command()
+def plan(
+    config: Config = Path(DEFAULT_CONFIG),
+    *,
+    rps: Annotated[
+        float,
+        typer.Option(metavar="N", min=RPS_MIN, help="Requests/s of each service."),
+    ],
+    service: Annotated[
+        str | None, typer.Option("--service", metavar="NAME", help="Only this one.")
+    ] = None,
+    error_rate: Annotated[
+        str, typer.Option(metavar="PERCENT", help="How much stable fails.")
+    ] = DEFAULT_ERRORS,
+    event_rate: Annotated[
+        str, typer.Option(metavar="PERCENT", help="Events a request, of each event.")
+    ] = DEFAULT_EVENTS,
+    output: OutputOption = Output.TABLE,
+) -> int:
+    """Show what rollouts can find at a rate, and how long they take."""
+    from proxy.cli.plan import show_plan
+    from proxy.control.forecast import Assumed
+
+    assumed = Assumed(
+        rps,
+        error_rate=_fraction(error_rate, "--error-rate"),
+        event_rate=_fraction(event_rate, "--event-rate"),
+    )
+    return show_plan(config, assumed, service, output.value)
+
+
+@app.command()
+def replay(
+    recording: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECORDING", help="A file, or a rollout such as checkout-7."
+        ),
+    ],
+    config: Annotated[
+        Path,
+        typer.Option("--config", metavar="CONFIG", help="What decides this time."),
+    ],
+    *,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep the recording that was fetched."),
+    ] = None,
+    output: OutputOption = Output.TABLE,
+    admin: Admin = DEFAULT_ADMIN,
+) -> int:
+    """Decide a recorded rollout by another configuration."""
+    from proxy.cli.replay import replay_recording
+
+    return replay_recording(_client(admin), recording, config, save, output.value)
 
 
 @app.command()
@@ -408,6 +426,16 @@ def version() -> int:
 
     say(f"headgate {__version__}")
     return 0
+
+
+def _fraction(text: str, option: str) -> float:
+    """Return a percentage of an option as a fraction."""
+    from proxy.settings.units import QuantityError, parse_percent
+
+    try:
+        return parse_percent(text) / 100
+    except QuantityError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
 
 
 def _client(admin: str) -> "AdminClient":

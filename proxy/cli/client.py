@@ -19,7 +19,7 @@ from proxy.errors import AdminError, AdminUnreachableError
 TIMEOUT_S = 10.0
 """For each wait on the socket; the API answers in milliseconds."""
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
-"""The largest answer is 500 decisions of 32 routes; this is ten times that."""
+"""Ten times 500 decisions of 32 routes; hours of a recording."""
 
 EXAMPLE = "http://127.0.0.1:9901"
 _KINDS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
@@ -46,6 +46,18 @@ class AdminClient:
         """
         given = {name: value for name, value in query.items() if value is not None}
         return self._ask("GET", _target(path, given), None)
+
+    def lines(self, *path: str, **query: str) -> list[str]:
+        """Return a resource that is lines of text; raises as ``get`` does."""
+        try:
+            status, raw = self._exchange("GET", _target(path, dict(query)), None)
+        except (OSError, http.client.HTTPException) as error:
+            raise AdminUnreachableError(
+                f"the admin API at {self.url} cannot be reached: {_cause(error)}"
+            ) from error
+        if status >= _ERRORS_FROM:
+            self._read(status, raw)
+        return raw.decode("utf-8", "replace").splitlines()
 
     def post(self, *path: str, body: dict[str, Json] | None = None) -> Json:
         """Ask for a change; raises as ``get`` does."""

@@ -13,6 +13,7 @@ from proxy.settings.loading import (
     hash_of,
     load,
     loads,
+    located,
     read_secret,
     redacted,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "hash_of",
     "load",
     "loads",
+    "located",
     "read_secret",
     "redacted",
 ]

@@ -9,7 +9,7 @@ once. What one stage cannot read is left out for the next, which is told so.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,17 @@ def loads(content: bytes, name: str, environ: Mapping[str, str]) -> Loaded:
         raise SettingsError(_lines(in_file_order(reading.problems), name))
     document = document_of(settings)
     return Loaded(settings, document, hash_of(document))
+
+
+def located(path: str | Path, mistakes: Sequence[tuple[Loc, str]]) -> tuple[str, ...]:
+    """Return mistakes found in a file that loads as ``FILE:LINE:COLUMN: …`` lines."""
+    name = str(path)
+    root = _parse(Path(path).read_bytes(), name)
+    problems = [
+        Problem(mark_of(root, loc), path_text(loc), message)
+        for loc, message in mistakes
+    ]
+    return _lines(in_file_order(problems), name)
 
 
 def from_document(document: Mapping[str, Any]) -> Settings:

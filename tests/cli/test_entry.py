@@ -30,7 +30,7 @@ async def test_version_is_printed() -> None:
     ("arguments", "message"),
     [
         (["statu"], "did you mean 'status'"),
-        (["plan", "checkout"], "no such command"),
+        (["bake", "checkout"], "no such command"),
         (["diff", "checkout", "-o", "yaml"], "yaml"),
         (["status", "--nope"], "no such option"),
         (["promote"], "missing argument 'SERVICE'"),
