@@ -6,9 +6,10 @@ made when the decision was.
 """
 
 import json
+from dataclasses import replace
 
 from proxy.cli.client import AdminClient
-from proxy.cli.figures import word
+from proxy.cli.figures import number, word
 from proxy.cli.screen import Line, printable, say, show_trees
 from proxy.cli.view import Document, slo_line, split_text, tone_of
 from proxy.errors import AdminError
@@ -48,8 +49,9 @@ def decision_tree(service: str, decision: Document) -> Line:
         ),
         Line("step", word(decision.get("step"))),
         Line("verdict", word(decision.get("verdict"))),
+        *_keys(decision),
     ]
-    slos = tuple(slo_line(slo) for slo in decision.get("slos") or ())
+    slos = tuple(_slo(slo) for slo in decision.get("slos") or ())
     if slos:
         below.append(Line("slos", below=slos))
     evidence = tuple(_branches(decision.get("evidence") or {}, DEPTH_MAX))
@@ -58,6 +60,42 @@ def decision_tree(service: str, decision: Document) -> Line:
     below.append(Line("plan", word(decision.get("plan_hash"))))
     title = f"decision {decision['number']} of rollout {word(decision.get('rollout'))}"
     return Line(service, title, tone_of(decision), tuple(below))
+
+
+def _keys(decision: Document) -> list[Line]:
+    """Return how far both keys were open, which together mean ``fail``."""
+    evidence = decision.get("evidence") or {}
+    levels = decision.get("levels") or {}
+    names = {"worse": "worse than stable", "beyond": "beyond the limits"}
+    told = [
+        _key(name, evidence[key], levels.get(key))
+        for key, name in names.items()
+        if evidence.get(key) is not None
+    ]
+    return [Line("keys", ", ".join(told))] if told else []
+
+
+def _key(name: str, evidence: float, level: float | None) -> str:
+    """Return one key: its e-value, and where it opens."""
+    text = f"{name} {number(evidence)}"
+    if not level:
+        return text
+    opens = 1.0 / level
+    return f"{text} ({'open' if evidence >= opens else 'opens'} at {number(opens)})"
+
+
+def _slo(slo: Document) -> Line:
+    """Return one objective with its part of the keys and its ratio's bounds."""
+    line = slo_line(slo)
+    below = list(line.below)
+    if slo.get("worse") is not None and slo.get("beyond") is not None:
+        parts = f"worse {number(slo['worse'])}, beyond {number(slo['beyond'])}"
+        below.append(Line("evidence", parts))
+    if slo.get("ratio"):
+        low, high = slo["ratio"]
+        bounds = f"canary's rate is {number(low)} to {number(high)} times stable's"
+        below.append(Line("sequence", bounds))
+    return replace(line, below=tuple(below))
 
 
 def _numbered(client: AdminClient, service: str, number: int) -> Document:

@@ -108,7 +108,21 @@ def slo_line(slo: Document) -> Line:
     if counts:
         parts.append("requests: " + ", ".join(counts))
     tone = _VERDICT_TONES.get(slo["verdict"], Tone.PLAIN)
-    return Line(str(slo["id"]), "  ".join(filter(None, parts)), tone)
+    windows = tuple(map(_window, slo.get("windows") or ()))
+    return Line(str(slo["id"]), "  ".join(filter(None, parts)), tone, windows)
+
+
+def _window(window: Document) -> Line:
+    """Return a business metric over one window: both arms, side by side."""
+    requests = window["requests"]
+    parts = [
+        *(f"{arm} {fraction(window[arm])}" for arm in ("canary", "stable")),
+        f"ratio {number(window['ratio'])}",
+        f"requests: {requests['canary']} and {requests['stable']}",
+    ]
+    if not window["complete"]:
+        parts.append("(not yet whole)")
+    return Line(f"last {window['seconds']:g} s", "  ".join(parts), Tone.QUIET)
 
 
 def split_text(split: dict[str, float]) -> str:
@@ -229,6 +243,10 @@ def _version(version: Document) -> Line:
         f"p50 {duration(latency.get('p50'))}",
         f"p99 {duration(latency.get('p99'))}",
     ]
+    events = version.get("events") or {}
+    parts += [
+        f"{event} {fraction(one['per_request'])}" for event, one in events.items()
+    ]
     tone = Tone.BAD if version.get("healthy") is False else Tone.PLAIN
     name = str(version["name"])
     role = version.get("role")
@@ -260,6 +278,8 @@ def _is_time(slo_id: str) -> bool:
 
 def _figure_of(slo_id: str) -> Callable[[float | None], str]:
     """Return how an objective's arms are written, by its metric."""
+    if slo_id.startswith("prometheus"):
+        return number
     return duration if _is_time(slo_id) else fraction
 
 

@@ -123,3 +123,50 @@ def test_objectives_are_told_in_their_units() -> None:
     assert "value 2.00 % limit 1.00 %" in errors.text
     assert "requests: stable 9, canary 8" in errors.text
     assert "limit 500 ms" in blank.text
+
+
+def test_business_metrics_are_told_over_their_windows() -> None:
+    """Side by side under the SLO; a window that is not whole says so."""
+    window = {
+        "seconds": 300.0,
+        "stable": 0.05,
+        "canary": 0.045,
+        "ratio": 0.9,
+        "requests": {"stable": 4000, "canary": 1000},
+        "complete": True,
+    }
+    unknown = {"stable": None, "canary": None, "ratio": None, "complete": False}
+    line = slo_line(
+        {
+            "id": "orders-min_ratio",
+            "verdict": "undecided",
+            "stable": 0.05,
+            "canary": 0.045,
+            "value": 0.045,
+            "limit": 0.0475,
+            "requests": {"stable": 4000, "canary": 1000, "needed": 0},
+            "windows": [window, {**window, **unknown, "seconds": 1800.0}],
+        }
+    )
+
+    assert "canary 4.50 %  stable 5.00 %  value 4.50 % limit 4.75 %" in line.text
+    short, long = line.below
+    assert (short.label, long.label) == ("last 300 s", "last 1800 s")
+    assert "canary 4.50 %  stable 5.00 %  ratio 0.9  requests: 1000 and" in short.text
+    assert "canary -  stable -  ratio -" in long.text
+    assert long.text.endswith("(not yet whole)")
+
+
+def test_an_external_metric_has_no_unit() -> None:
+    """It is whatever its query counts."""
+    line = slo_line(
+        {
+            "id": "prometheus-max",
+            "verdict": "undecided",
+            "canary": 9.0,
+            "value": 9.0,
+            "limit": 5.0,
+        }
+    )
+
+    assert "canary 9  value 9 limit 5" in line.text
