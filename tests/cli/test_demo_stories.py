@@ -121,7 +121,7 @@ def test_a_story_that_does_not_exist_is_refused_by_name() -> None:
 
 def test_every_story_sets_the_whole_behaviour() -> None:
     """No story inherits a failure from the one before it on the same shop."""
-    keys = {"median_s", "error_rate", "hangs"}
+    keys = {"median_s", "error_rate", "hangs", "lost_orders"}
     changes = [one.behaviour for one in (*STORIES, *MORE)]
     changes += [
         turn.behaviour

@@ -14,6 +14,7 @@ NO_FIGURES: dict[str, Any] = {
     "rate_per_s": None,
     "error_rate": None,
     "latency": {"p50": None, "p90": None, "p99": None},
+    "events": {"orders": {"count": 0, "rate_per_s": None, "per_request": None}},
 }
 
 
@@ -28,6 +29,7 @@ def version(name: str, role: str, weight: float, **more: object) -> dict[str, An
         "rate_per_s": 80.25,
         "error_rate": 0.015,
         "latency": {"p50": 0.0204, "p90": 0.03, "p99": 0.123},
+        "events": {"orders": {"count": 9, "rate_per_s": 8.0, "per_request": 0.1}},
         **more,
     }
 
@@ -57,6 +59,7 @@ def test_stable_stands_above_the_canary_with_its_own_figures() -> None:
     assert (stable["REQUESTS"], canary["REQUESTS"]) == ("40", "0")
     assert (stable["P50"], stable["P99"]) == ("20.4 ms", "123 ms")
     assert (canary["WEIGHT"], canary["ERRORS"]) == ("20 %", "1.5 %")
+    assert canary["ORDERS"] == "10.0 %"
     assert (stable["VERDICT"], canary["VERDICT"]) == (NOTHING, "undecided")
     assert view.weight == 20
     assert view.phase == "Progressing (Undecided) step 2 of 2"

@@ -26,6 +26,8 @@ class Behaviour:
     """Fraction of requests that are answered 500, at once."""
     hangs: bool = False
     """Whether requests are taken and never answered."""
+    lost_orders: float = 0.0
+    """Fraction of orders that are sent to another page (303) and never placed."""
 
     catalogue: bool = False
     """Whether reads are answered by a list of prices instead of who answered."""

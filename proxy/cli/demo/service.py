@@ -116,6 +116,8 @@ class Shop:
         await asyncio.sleep(wait)
         if behaviour.catalogue and request.method == "GET":
             return Answer(HTTPStatus.OK, self._catalogue(behaviour.wrong_prices))
+        if request.method == "POST" and self._chance.random() < behaviour.lost_orders:
+            return Answer(HTTPStatus.SEE_OTHER, b'{"detail": "please log in"}')
         return _document(
             {
                 "shop": self._name,

@@ -74,20 +74,35 @@ STORIES = (
     Story(
         name="good",
         title="a good canary is promoted step by step to 100 %",
-        behaviour={"median_s": 0.050, "error_rate": 0.0, "hangs": False},
+        behaviour={
+            "median_s": 0.050,
+            "error_rate": 0.0,
+            "hangs": False,
+            "lost_orders": 0.0,
+        },
         phase="Succeeded",
     ),
     Story(
         name="slow",
         title="a canary that is 30 % slower is rolled back",
-        behaviour={"median_s": 0.065, "error_rate": 0.0, "hangs": False},
+        behaviour={
+            "median_s": 0.065,
+            "error_rate": 0.0,
+            "hangs": False,
+            "lost_orders": 0.0,
+        },
         phase="RolledBack",
         reason="SloViolated",
     ),
     Story(
         name="failing",
         title="a canary that fails every request is dropped at once",
-        behaviour={"median_s": 0.050, "error_rate": 1.0, "hangs": False},
+        behaviour={
+            "median_s": 0.050,
+            "error_rate": 1.0,
+            "hangs": False,
+            "lost_orders": 0.0,
+        },
         phase="RolledBack",
         reason="FailFast",
         fails_after_s=0.0,
@@ -95,7 +110,12 @@ STORIES = (
     Story(
         name="silent",
         title="a canary that never answers is dropped at once",
-        behaviour={"median_s": 0.050, "error_rate": 0.0, "hangs": True},
+        behaviour={
+            "median_s": 0.050,
+            "error_rate": 0.0,
+            "hangs": True,
+            "lost_orders": 0.0,
+        },
         phase="RolledBack",
         reason="FailFast",
         fails_after_s=1.0,  # timeouts.attempt
@@ -107,20 +127,35 @@ MORE = (
     Story(
         name="late",
         title="a fault that shows after 100 % is rolled back from the bake",
-        behaviour={"median_s": 0.050, "error_rate": 0.0, "hangs": False},
+        behaviour={
+            "median_s": 0.050,
+            "error_rate": 0.0,
+            "hangs": False,
+            "lost_orders": 0.0,
+        },
         phase="RolledBack",
         turns=(
             Turn(
                 "Baking",
                 "it bakes, and begins to fail one request in ten",
-                behaviour={"median_s": 0.050, "error_rate": 0.1, "hangs": False},
+                behaviour={
+                    "median_s": 0.050,
+                    "error_rate": 0.1,
+                    "hangs": False,
+                    "lost_orders": 0.0,
+                },
             ),
         ),
     ),
     Story(
         name="frozen",
         title="a release waits for the end of a freeze",
-        behaviour={"median_s": 0.050, "error_rate": 0.0, "hangs": False},
+        behaviour={
+            "median_s": 0.050,
+            "error_rate": 0.0,
+            "hangs": False,
+            "lost_orders": 0.0,
+        },
         phase="Succeeded",
         frozen=True,
         turns=(Turn("Frozen", "frozen: it waits; now unfreeze", verb="unfreeze"),),
@@ -132,6 +167,7 @@ MORE = (
             "median_s": 0.010,
             "error_rate": 0.0,
             "hangs": False,
+            "lost_orders": 0.0,
             "catalogue": True,
             "wrong_prices": 0.01,
         },
@@ -140,6 +176,18 @@ MORE = (
         reason="Mismatch",
         names="$.items[].price",
         file="demo-parallel.yaml",
+    ),
+    Story(
+        name="orders",
+        title="a canary that is quick and loses every second order is rolled back",
+        behaviour={
+            "median_s": 0.050,
+            "error_rate": 0.0,
+            "hangs": False,
+            "lost_orders": 0.5,
+        },
+        phase="RolledBack",
+        reason="SloViolated",
     ),
 )
 """Told only by name."""

@@ -24,6 +24,7 @@ TITLES = (
     "P50",
     "P99",
     "ERRORS",
+    "ORDERS",
     "VERDICT",
 )
 
@@ -79,6 +80,7 @@ def draw(service: Json, rollout: Json, before: Mapping[str, int], users: Users) 
 def _row(version: Json, rollout: Json, before: int) -> tuple[str, ...]:
     """Return the cells of one version."""
     latency = version["latency"]
+    orders = version["events"].get("orders", {})
     verdict = rollout["verdict"] if version["role"] == "canary" else None
     return (
         version["role"],
@@ -90,6 +92,7 @@ def _row(version: Json, rollout: Json, before: int) -> tuple[str, ...]:
         _figure(latency["p50"], 1000, " ms"),
         _figure(latency["p99"], 1000, " ms"),
         _figure(version["error_rate"], 100, " %"),
+        _figure(orders.get("per_request"), 100, " %"),
         verdict or NOTHING,
     )
 
