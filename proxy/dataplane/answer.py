@@ -106,7 +106,9 @@ def _whole(exchange: "Exchange", response: Response, data: bytes) -> None:
     exchange.answer_kind = BY_LENGTH
     exchange.answer_bytes = len(data)
     exchange.head_sent = True
-    down.post(block + data)
+    if down.transport is not None:  # as ``down.post`` does
+        down.turn = worker.outbox.turn
+        worker.outbox.post(down.transport, block + data)
     exchange.service.answered(exchange, exchange.first_s)
     if worker.access_log is not None:
         worker.access_log.note(exchange)

@@ -281,7 +281,10 @@ class Exchange:
             request.host = pool.authority
         down = self.down
         assert down is not None
-        added = heads.forwarding_fields(request, down) + self.tracing
+        if down.trusted:
+            added = heads.forwarding_fields(request, down) + self.tracing
+        else:
+            added = down.peer_fields + request.host + self.tracing
         if request.chunked or request.length >= 0:
             added += heads.body_fields(request)
         if request.upgrade or request.te_trailers:

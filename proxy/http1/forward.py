@@ -13,14 +13,18 @@ def request_head(request: Request, added: bytes) -> bytes:
     ``added`` holds further field lines, each with a CRLF before it; the
     request's own lines are never empty, because Host is among them.
     """
-    start = request.start
-    if not start:
-        start = request.start = b"%b %b HTTP/1.1\r\n%b" % (
-            request.method,
-            request.target,
-            b"\r\n".join(request.lines),
-        )
+    start = request.start or request_start(request)
     return start + added + b"\r\n\r\n"
+
+
+def request_start(request: Request) -> bytes:
+    """Return the request line and the request's own lines, and remember them."""
+    request.start = b"%b %b HTTP/1.1\r\n%b" % (
+        request.method,
+        request.target,
+        b"\r\n".join(request.lines),
+    )
+    return request.start
 
 
 def response_head(

@@ -37,6 +37,8 @@ from proxy.http1.steering import (
 )
 
 CRLF: Final = b"\r\n"
+VERSION: Final = b" HTTP/1.1"
+"""Our own: what we say whatever a client's minor version is (RFC 9112 2.3)."""
 HEADS_MAX: Final = 256
 HEAD_BYTES_MAX: Final = 2048
 """Whole heads remembered, and how long each may be (1 MiB with their values)."""
@@ -216,18 +218,17 @@ class RequestParser:
         lines = head.split(CRLF)
         if len(lines) - 1 > self._fields_max:
             return MANY_FIELDS
-        request = self._request_line(lines[0])
+        first = lines.pop(0)
+        request = self._request_line(first)
         if isinstance(request, Refusal):
             return request
-        del lines[0]
         request.lines = lines
         special: list[Line] = []
         removed: list[bytes] = []
         # One look-up a line; what passes is false, so no step is made for it.
         found = list(map(self._seen.get, lines, _UNKNOWNS))
         for place, seen in compress(enumerate(found), found):
-            line = lines[place]
-            known = self._learn(line) if seen is UNKNOWN else seen
+            known = self._learn(lines[place]) if seen is UNKNOWN else seen
             if known is None:
                 return BAD_FIELD
             if not known:  # PASSING
@@ -244,7 +245,7 @@ class RequestParser:
                 if self._pseudonym and self._pseudonym in known[2]:
                     return LOOP
             else:
-                removed.append(line)
+                removed.append(lines[place])
                 if kind != DROP:
                     special.append(known)
         for line in removed:
@@ -254,6 +255,8 @@ class RequestParser:
             if refusal is not None:
                 return refusal
         if request.hostname and request.target[0] == _SLASH:
+            # A head of which nothing went goes on as it came.
+            request.start = b"" if removed or not first.endswith(VERSION) else head
             return request
         return request if target_agrees(request) else BAD_HOST
 
