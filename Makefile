@@ -17,7 +17,7 @@ INSTALL := $(PIP) --require-hashes -r
 
 # Programs of Debian that tests and benchmarks run for real: command=package.
 TEST_PROGRAMS := nginx=nginx-light node=nodejs setpriv=util-linux valgrind=valgrind prometheus=prometheus
-BENCH_PROGRAMS := nginx=nginx-light wrk=wrk taskset=util-linux haproxy=haproxy
+BENCH_PROGRAMS := nginx=nginx-light wrk=wrk taskset=util-linux haproxy=haproxy valgrind=valgrind
 LOCKER := uv==0.13.9
 LOCK_OPTIONS := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
@@ -79,10 +79,9 @@ fuzz: $(VENV)/.ready-dev ## parsers by coverage, then real origins by hostile ta
 	  $(BIN)/python -m pytest -q --timeout 0 tests/fuzz/test_origins.py tests/fuzz/test_chaos.py
 
 .PHONY: bench
-bench: $(VENV)/.ready-dev ## the benchmarks, see benchmarks/README.md
+bench: $(VENV)/.ready-dev ## all benchmarks, short; see benchmarks/README.md
 	@$(call needs,$(BENCH_PROGRAMS))
-	PATH="$$PATH:/usr/sbin:/sbin" $(BIN)/python benchmarks/compare.py $(BENCH_ARGS)
-	$(BIN)/python -m pytest -q benchmarks/micro
+	PATH="$$PATH:/usr/sbin:/sbin" $(BIN)/python benchmarks/bench.py $(BENCH_ARGS)
 
 .PHONY: lock
 lock: $(VENV)/.ready ## resolve the dependencies anew and write the lock files

@@ -6,11 +6,13 @@ Options are Locust's and go after its defaults: ``against_demo.py -u 50 -t 1m``.
 The exit code is Locust's: 1 when any request failed.
 """
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 DEFAULTS = ["--users", "200", "--spawn-rate", "100", "--run-time", "30s"]
@@ -20,24 +22,31 @@ END_WAIT_S = 20.0
 
 def main(options: list[str]) -> int:
     """Start the demo, load it, end it."""
+    with demo() as environ:
+        if environ is None:
+            return 1
+        return subprocess.run(_locust(environ, options), check=False).returncode
+
+
+@contextlib.contextmanager
+def demo() -> Iterator[dict[str, str] | None]:
+    """Run the demo; give the environment with its ports, None if it failed."""
     environ = {**os.environ, **_free_ports()}
-    demo = subprocess.Popen(
+    child = subprocess.Popen(
         [sys.executable, "-m", "proxy", "demo", "--serve", "--plain"],
         stdout=subprocess.PIPE,
         text=True,
         env=environ,
     )
     try:
-        if not _is_ready(demo):
-            return 1
-        return subprocess.run(_locust(environ, options), check=False).returncode
+        yield environ if _is_ready(child) else None
     finally:
-        demo.send_signal(signal.SIGTERM)
+        child.send_signal(signal.SIGTERM)
         try:
-            demo.wait(END_WAIT_S)
+            child.wait(END_WAIT_S)
         except subprocess.TimeoutExpired:
-            demo.kill()
-            demo.wait()
+            child.kill()
+            child.wait()
 
 
 def _free_ports() -> dict[str, str]:
@@ -54,10 +63,10 @@ def _free_ports() -> dict[str, str]:
     return dict(zip(names, ports, strict=True))
 
 
-def _is_ready(demo: subprocess.Popen[str]) -> bool:
+def _is_ready(child: subprocess.Popen[str]) -> bool:
     """Pass on what the demo says until it is ready, or has ended."""
-    assert demo.stdout is not None
-    for line in demo.stdout:
+    assert child.stdout is not None
+    for line in child.stdout:
         print(line, end="", flush=True)
         if line.startswith("ready"):
             return True

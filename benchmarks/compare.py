@@ -7,11 +7,10 @@ is measured and how.
 
 import argparse
 import contextlib
-import json
 import os
 import platform
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,41 +26,49 @@ from peers.headgate_tree import HeadgateTree
 from peers.nginx import Nginx
 from scenarios import JUDGING, LOGGING, SCENARIOS, SERVICES, SUBJECT, TREE, Scenario
 
-RESULTS: Final = Path(__file__).with_name("results") / "latest.json"
 WARM_UP_S: Final = 1.0
 
 
 def main() -> int:
     """Compare, print, write."""
-    options = _options()
+    options = checked(parser().parse_args())
+    if why := missing():
+        print(why)
+        return 1
+    document = {"machine": machine(), **compare(options, print)}
+    report.write(document, options.output)
+    return 0
+
+
+def missing() -> str | None:
+    """Say what is missing to measure anything at all, or None."""
     for need in ("nginx", "wrk", "taskset"):
         if program(need) is None:
-            print(f"compare: {need} is missing, it is needed as origin or generator")
-            return 1
+            return f"{need} is missing, it is needed as origin or generator"
+    return None
+
+
+def compare(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+    """Return all scenarios' figures; ``say`` gets each table when it is there."""
     peers = [peer for peer in _peers(options) if peer.name in options.peers]
     absent = {peer.name: why for peer in peers if (why := peer.missing())}
     for name, why in absent.items():
-        print(f"{name} is left out: {why}")
+        say(f"{name} is left out: {why}")
     present = [peer for peer in peers if peer.name not in absent]
     present += [Headgate(LOGGING, log=True), HeadgateTree()]
     present += [HeadgateTree(JUDGING, services=SERVICES)]
-    machine = _machine()
     found: dict[str, Any] = {}
     for scenario in SCENARIOS:
         if scenario.name not in options.scenarios:
             continue
-        found[scenario.name] = one = _compare(present, scenario, options)
-        print(report.table(scenario.title, one, scenario.subject), flush=True)
-    document = {
-        "machine": machine,
+        found[scenario.name] = one = _rounds(present, scenario, options)
+        say(report.table(scenario.title, one, scenario.subject))
+    return {
         "seconds": options.seconds,
         "rounds": options.rounds,
         "absent": absent,
         "scenarios": found,
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(document, indent=1) + "\n")
-    return 0
 
 
 def _peers(options: argparse.Namespace) -> list[Peer]:
@@ -70,7 +77,7 @@ def _peers(options: argparse.Namespace) -> list[Peer]:
     return [*peers, Nginx(), Haproxy(), Envoy(), AiohttpProxy()]
 
 
-def _compare(
+def _rounds(
     peers: Sequence[Peer], scenario: Scenario, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Run a scenario's rounds, one peer after the other in each round."""
@@ -120,7 +127,7 @@ def _running(
         yield running
 
 
-def _machine() -> dict[str, str]:
+def machine() -> dict[str, str]:
     """Say where and beside what this ran: ``load`` 1 or more means not alone."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.partition(":")[2].strip() for line in lines if "model name" in line]
@@ -133,9 +140,10 @@ def _machine() -> dict[str, str]:
     }
 
 
-def _options() -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the options of ``compare``."""
     parser = argparse.ArgumentParser(description=__doc__)
-    names = ["headgate", "nginx", "haproxy", "envoy", "aiohttp"]
+    names = [SUBJECT, "nginx", "haproxy", "envoy", "aiohttp"]
     scenarios = [scenario.name for scenario in SCENARIOS]
     parser.add_argument("--peers", type=_list, default=names, help=",".join(names))
     parser.add_argument(
@@ -153,13 +161,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--full", action="store_true", help="also the whole tree of `headgate run`"
     )
-    parser.add_argument("--output", type=Path, default=RESULTS)
-    options = parser.parse_args()
+    parser.add_argument("--output", type=Path, help="a file for the figures")
+    return parser
+
+
+def checked(options: argparse.Namespace) -> argparse.Namespace:
+    """Return the options with the peers that they imply."""
     options.peers += [tree.name for tree in options.tree]
     if options.full:
         options.peers.append(TREE)
     if SUBJECT not in options.peers:
-        parser.error(f"--peers must contain {SUBJECT}, the others are compared to it")
+        parser().error(f"--peers must contain {SUBJECT}, the others are compared to it")
     return options
 
 

@@ -1,7 +1,9 @@
 """Medians of rounds, ratios to Headgate, as a table and as JSON."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -35,6 +37,13 @@ def summary(rounds: Rounds, subject: str) -> dict[str, Any]:
         figures["rounds"] = [asdict(one) for one in own]
         found[name] = figures
     return found
+
+
+def write(document: Mapping[str, Any], path: Path | None) -> None:
+    """Write figures as JSON, if somebody named a file for them."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(document, indent=1) + "\n")
 
 
 def _median_ratio(pairs: Any) -> float:  # noqa: ANN401

@@ -14,7 +14,7 @@ PROXY_CORE = 0
 LOAD_CORE = 1
 """The generator and the origin share this one; its time is not counted."""
 
-READY_S = 20.0
+READY_S = 60.0
 END_S = 10.0
 """Headgate's own tree drains; the others end at once."""
 

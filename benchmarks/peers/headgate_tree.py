@@ -35,18 +35,23 @@ class HeadgateTree:
 
     With more than one of ``services`` each has a host of its own
     (``shop-0.example`` and so on), and in each a rollout is under way whose first
-    step is never over: p99 and errors of its versions are judged. With more than
-    one of ``workers`` the tree is not pinned.
+    step is never over: p99 and errors of its versions are judged.
     """
 
     mirrors = True
 
     def __init__(
-        self, name: str = "headgate-tree", *, services: int = 1, workers: int = 1
+        self,
+        name: str = "headgate-tree",
+        *,
+        services: int = 1,
+        workers: int = 1,
+        pinned: bool = True,
     ) -> None:
         self.name = name
         self._services = services
         self._workers = workers
+        self._core = PROXY_CORE if pinned else None
 
     def missing(self) -> str | None:
         """Headgate is always here."""
@@ -61,8 +66,7 @@ class HeadgateTree:
         command = [sys.executable, "-m", "proxy", "run", str(path)]
         log = site.directory / "headgate.log"
         environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-        core = PROXY_CORE if self._workers == 1 else None
-        with process(command, log, core=core, environ=environ) as child:
+        with process(command, log, core=self._core, environ=environ) as child:
             if self._services > 1:
                 measure.wait_until_answered(site.port, "shop-0.example")
                 for number in range(self._services):
