@@ -160,11 +160,19 @@ async def test_expect_100_continue_goes_end_to_end(stage: Stage) -> None:
                 post(b"", "Expect: 100-continue").replace(b"th: 0", b"th: 5")
             )
             answer = await wire.ask(b"hello")
-            again = await wire.ask(post(b"", "Expect: 100-continue"))
 
     assert go_on.status == 100
     assert answer.body == b"hello"
-    assert again.status == 100
+
+
+async def test_nothing_is_expected_of_a_request_without_content(stage: Stage) -> None:
+    """RFC 9110 section 10.1.1: no client may send that, so nor do we."""
+    async with ScriptedOrigin() as origin:
+        await stage.serve({"stable": [origin]})
+        answer = await fetch(stage.port, post(b"", "Expect: 100-continue"))
+
+    assert answer.status == 200
+    assert origin.requests[0].get("expect") is None
 
 
 async def test_a_final_answer_instead_of_100_ends_the_connection(stage: Stage) -> None:
