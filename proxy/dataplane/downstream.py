@@ -12,18 +12,13 @@ from typing import TYPE_CHECKING, Final, cast
 from proxy.dataplane import replies, upload
 from proxy.dataplane.route import route
 from proxy.dataplane.upstream import WRITE_HIGH_BYTES, WRITE_LOW_BYTES, reset
-from proxy.http1.fields import TOKEN
 from proxy.http1.refusals import (
-    BAD_FIELD,
-    BAD_LINE,
     LARGE_BODY,
     LARGE_HEAD,
-    LONG_METHOD,
-    LONG_TARGET,
     SLOW_HEAD,
     Refusal,
 )
-from proxy.http1.request import METHOD_BYTES_MAX, Request
+from proxy.http1.request import Request
 from proxy.model.vocabulary import Rejection
 from proxy.telemetry.layout import R_REJECTED
 
@@ -44,8 +39,6 @@ REFUSED_MAX: Final = 256
 """Connections over the limit that are told so; more are reset unheard, because
 each one that is told holds a descriptor until it has read that."""
 _CR: Final = 0x0D
-LINE_OVERHEAD_BYTES: Final = METHOD_BYTES_MAX + len(b"  HTTP/1.1")
-"""What a request line holds besides its target."""
 LEADING_CRLF_MAX: Final = 2
 """Empty lines skipped before a request line (RFC 9112 section 2.2)."""
 
@@ -231,25 +224,15 @@ class Downstream(asyncio.BufferedProtocol):
 
     def _partial(self, data: bytes, end: int, head_bytes_max: int) -> None:
         """Wait for the rest of a head, for a bounded time and size."""
-        line_bytes = data.find(b"\r\n")
-        if line_bytes < 0:
-            line_bytes = len(data)
-        method, space, _ = data[: METHOD_BYTES_MAX + 1].partition(b" ")
-        target_bytes_max = self.worker.table.table.limits.target
-        if method.translate(None, TOKEN).strip(b"\r") or not method:
-            self.refuse(BAD_LINE)
-        elif not space and len(method) > METHOD_BYTES_MAX:
-            self.refuse(LONG_METHOD)
-        elif line_bytes > target_bytes_max + LINE_OVERHEAD_BYTES:
-            self.refuse(LONG_TARGET)
-        elif end > head_bytes_max or len(data) > head_bytes_max:
-            self.refuse(LARGE_HEAD, head_only=method == b"HEAD")
-        elif data.count(b"\n") != data.count(b"\r\n"):
-            self.refuse(BAD_FIELD, head_only=method == b"HEAD")
-        else:
-            if not self.pending:
-                self._hurry(self.worker.head_s)
-            self.pending = data
+        refusal = self.worker.table.parser.unfinished(data)
+        if refusal is None and max(end, len(data)) > head_bytes_max:
+            refusal = LARGE_HEAD
+        if refusal is not None:
+            self.refuse(refusal, head_only=data.startswith(b"HEAD "))
+            return
+        if not self.pending:
+            self._hurry(self.worker.head_s)
+        self.pending = data
 
     def _begin(self, request: Request, rest: bytes) -> None:
         """Route a request and start its exchange."""

@@ -45,6 +45,8 @@ HEAD_BYTES_MAX: Final = 2048
 
 METHOD_BYTES_MAX: Final = 32
 """A longer method is refused with 501 (RFC 9112 section 3)."""
+LINE_OVERHEAD_BYTES: Final = METHOD_BYTES_MAX + len(b"  HTTP/1.1")
+"""What a request line holds besides its target."""
 
 
 WATCHED_ALWAYS: Final = frozenset(
@@ -213,6 +215,27 @@ class RequestParser:
                 heads.clear()
             heads[head] = request
         return request
+
+    def unfinished(self, data: bytes) -> Refusal | None:
+        """
+        Judge what there is of a head; None while it can still become one.
+
+        So garbage, HTTP/0.9 and line feeds alone are not waited for (RFC 9112
+        section 2.2), and a target too long is 414 however little is behind it.
+        """
+        line, whole, _ = data.partition(CRLF)
+        method, space, _ = line[: METHOD_BYTES_MAX + 1].partition(b" ")
+        if not method or method.translate(None, TOKEN).strip(b"\r"):
+            return BAD_LINE
+        if not space and len(method) > METHOD_BYTES_MAX:
+            return LONG_METHOD
+        if len(line) > self._target_bytes_max + LINE_OVERHEAD_BYTES:
+            return LONG_TARGET
+        if whole:
+            request = self._request_line(line)
+            if isinstance(request, Refusal):
+                return request
+        return None if data.count(b"\n") == data.count(CRLF) else BAD_FIELD
 
     def _parse(self, head: bytes) -> Request | Refusal:
         lines = head.split(CRLF)

@@ -181,6 +181,45 @@ def test_a_parser_that_remembers_lines_decides_as_a_new_one(data: list[bytes]) -
             assert (first.close, first.upgrade) == (second.close, second.upgrade)
 
 
+@given(heads(), st.integers(0, 500))
+def test_nothing_good_is_hopeless_before_it_is_whole(data: bytes, at: int) -> None:
+    """RFC 9112 section 2.2: where a segment ends means nothing."""
+    reader = parser(b"x-user-id")
+    whole = data + b"\r\n\r\n"
+    if isinstance(reader.parse(data), Request):
+        start = whole[: 1 + at % (len(whole) - 1)]
+
+        assert reader.unfinished(start) is None
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        (b"G", 0),
+        (b"GET ", 0),
+        (b"GET /a HTTP", 0),
+        (b"GET /a HTTP/1.1\r", 0),
+        (b"GET /a HTTP/1.1\r\nHost:", 0),
+        (b"GET /a HTTP/1.1\r\nHost: a\r\n\r", 0),
+        (b"GET /a\r\n", 400),
+        (b"GET /a\n", 400),
+        (b"GET /a HTTP/1.1\r\nHost: a\n", 400),
+        (b"\x16\x03\x01", 400),
+        (b" GET", 400),
+        (b"Invalid\r\n", 400),
+        (b"PRI * HTTP/2.0\r\n", 505),
+        (b"TRACE / HTTP/1.1\r\n", 405),
+        (b"M" * 33, 501),
+        (b"GET /" + b"x" * 200, 414),
+    ],
+)
+def test_what_is_hopeless_is_not_waited_for(start: bytes, expected: int) -> None:
+    """RFC 9112 sections 2.2 and 3: HTTP/0.9, garbage, too long, another version."""
+    refusal = parser().unfinished(start)
+
+    assert (refusal.status if refusal else 0) == expected
+
+
 def test_the_memory_of_lines_is_bounded() -> None:
     """A client that sends new lines for ever cannot fill a worker."""
     one = parser()

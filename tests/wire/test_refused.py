@@ -462,5 +462,6 @@ async def test_garbage_is_not_waited_for(stage: Stage) -> None:
         tls = await talk(stage.port, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
         line_feeds = await talk(stage.port, b"GET / HTTP/1.1\nHost: a\n")
         bare = await talk(stage.port, b"Invalid\r\n")
+        old = await talk(stage.port, b"GET /\r\n")
 
-    assert [one.statuses for one in (tls, line_feeds, bare)] == [[400]] * 3
+    assert [one.statuses for one in (tls, line_feeds, bare, old)] == [[400]] * 4
