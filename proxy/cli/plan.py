@@ -98,6 +98,8 @@ def _heading(service: str, found: Forecast, assumed: Assumed) -> Line:
             f"promoted after about {duration_text(found.promoted_s)} if nothing is "
             f"wrong; about {found.exposed:.0f} requests see the canary before"
         )
+        if found.bake_s:
+            text += f"; baked after {duration_text(found.promoted_s + found.bake_s)}"
     return Line(service, f"{assumed.rps:g} requests/s · {text}")
 
 
@@ -121,7 +123,7 @@ def _steps_table(found: Forecast) -> Table:
 
 def _slos_table(found: Forecast) -> Table:
     """Return a row a size of harm: what each step needs, and when it is found."""
-    shown = found.steps[:STEPS_SHOWN]
+    shown = [step for step in found.steps if step.weight][:STEPS_SHOWN]
     rows = [(slo.id, one) for slo in found.slos for one in slo.detections]
     return Table(
         titles=(
@@ -134,13 +136,21 @@ def _slos_table(found: Forecast) -> Table:
                 slo,
                 one.size,
                 *(_need(one, place) for place in range(len(shown))),
-                "not found" if one.after_s is None else duration_text(one.after_s),
+                _when(one, found),
                 MISSING if one.exposed is None else _count(one.exposed),
             )
             for slo, one in rows
         ),
         tones=tuple(_tone(one) for _, one in rows),
     )
+
+
+def _when(one: Detection, found: Forecast) -> str:
+    """Return when harm is found, and whether that is in the bake."""
+    if one.after_s is None:
+        return "not found"
+    text = duration_text(one.after_s)
+    return f"{text} (bake)" if one.after_s > found.promoted_s else text
 
 
 def _need(found: Detection, place: int) -> str:

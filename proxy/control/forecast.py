@@ -19,6 +19,7 @@ from proxy.model.judging import (
     ERROR_RATE,
     ROUTE_ALL,
     JudgePlan,
+    Safety,
     Slo,
 )
 from proxy.rollout.plan import PERCENT_ALL, RolloutPlan, Step
@@ -52,13 +53,15 @@ class Assumed:
 
 @dataclass(frozen=True, slots=True)
 class StepForecast:
-    """One step before promotion."""
+    """One step before promotion; a preview has no weight, and needs none."""
 
     number: int
     weight: float
     canary_per_s: float
     requests: int
     """Canary requests that it needs before it may pass."""
+    max_s: float | None
+    """``max_duration``; ``None``: none."""
     takes_s: float
     """Until it passes; infinite: never."""
     exposed: float
@@ -84,7 +87,7 @@ class Detection:
     steps: tuple[Need, ...]
     """What each step would need on its own."""
     after_s: float | None
-    """Since the rollout began; ``None``: not before promotion."""
+    """Since the rollout began; ``None``: neither before promotion nor in the bake."""
     exposed: float | None
     """Requests that have seen the canary by then."""
 
@@ -116,6 +119,8 @@ class Forecast:
     """Until promotion, if nothing is wrong; infinite: never."""
     exposed: float
     """Requests that see the canary before promotion."""
+    bake_s: float
+    """After it, while the old version keeps its holdback; 0: no bake."""
     warnings: tuple[str, ...]
     impossible: tuple[Impossible, ...]
 
@@ -130,7 +135,7 @@ def forecast(
     traffic evenly; ``others`` is the percent of versions that have no role.
     """
     steps = tuple(_steps(plan, assumed))
-    road = tuple(_road(plan, steps, others))
+    road = tuple(_road(plan, steps, assumed, others))
     slos = tuple(
         SloForecast(
             slo_id(slo), tuple(_detections(slo, plan.judge, road, assumed, routes))
@@ -141,39 +146,46 @@ def forecast(
         SloForecast(one.id, (_measured(one.every_s * one.consecutive, plan, road),))
         for one in plan.external
     )
-    impossible = (*_impossible_steps(plan, steps), *_impossible_slos(slos))
+    impossible = (*_impossible_steps(steps), *(_impossible_slos(slos) if road else ()))
     return Forecast(
         steps=steps,
         slos=slos,
         promoted_s=sum(step.takes_s for step in steps),
         exposed=sum(step.exposed for step in steps),
+        bake_s=0.0 if plan.bake is None else plan.bake.duration_s,
         warnings=tuple(_warnings(plan, slos)),
         impossible=impossible,
     )
 
 
 def _steps(plan: RolloutPlan, assumed: Assumed) -> Iterator[StepForecast]:
-    """Yield the steps below 100; the last of them waits for the windows."""
-    below = [step for step in plan.steps if step.weight < PERCENT_ALL]
+    """Yield the steps before promotion; the last of them waits for the windows."""
+    before = [step for step in plan.steps if not _promotes(step)]
     windows_s = max((one for row in plan.windows.values() for one in row), default=0.0)
     passed_s = 0.0
-    for number, step in enumerate(below, start=1):
+    warmup_s = plan.judge.warmup_s
+    for number, step in enumerate(before, start=1):
         rate = assumed.rps * step.weight / PERCENT_ALL
-        gathers_s = step.min_requests / rate if rate else inf
-        if number == 1:
-            gathers_s += plan.judge.warmup_s
-        takes_s = max(step.min_duration_s, gathers_s)
-        if number == len(below):
+        takes_s = step.min_duration_s
+        if rate:
+            takes_s = max(takes_s, warmup_s + step.min_requests / rate)
+            warmup_s = 0.0
+        if number == len(before):
             takes_s = max(takes_s, windows_s - passed_s)
         passed_s += takes_s
         yield StepForecast(
-            number,
-            step.weight,
-            rate,
-            step.min_requests,
-            takes_s,
-            rate * takes_s if rate else 0.0,
+            number=number,
+            weight=step.weight,
+            canary_per_s=rate,
+            requests=step.min_requests if rate else 0,
+            max_s=step.max_duration_s,
+            takes_s=takes_s,
+            exposed=rate * takes_s if rate else 0.0,
         )
+
+
+def _promotes(step: Step) -> bool:
+    return step.weight >= PERCENT_ALL and step.only is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,17 +201,25 @@ class _Stretch:
 
 
 def _road(
-    plan: RolloutPlan, steps: Sequence[StepForecast], others: float
+    plan: RolloutPlan, steps: Sequence[StepForecast], assumed: Assumed, others: float
 ) -> Iterator[_Stretch]:
+    """Yield the weights at which versions are compared, the bake's last."""
     silent_s = plan.judge.warmup_s
+    both = PERCENT_ALL - others
     for step in steps:
-        both = PERCENT_ALL - others
+        if not step.weight:
+            continue
         share = min(step.weight / both, 1.0) if both > 0.0 else 1.0
         silent_here_s = min(silent_s, step.takes_s)
         silent_s -= silent_here_s
         yield _Stretch(
             share, step.canary_per_s, step.takes_s - silent_here_s, silent_here_s
         )
+
+    if plan.bake is not None:
+        weight = both - plan.bake.holdback
+        rate = assumed.rps * weight / PERCENT_ALL
+        yield _Stretch(weight / both, rate, plan.bake.duration_s, 0.0)
 
 
 def _detections(
@@ -344,23 +364,18 @@ def _measured(seconds: float, plan: RolloutPlan, road: Sequence[_Stretch]) -> De
     return Detection("above the limit", (), None, None)
 
 
-def _impossible_steps(
-    plan: RolloutPlan, steps: Sequence[StepForecast]
-) -> Iterator[Impossible]:
-    for at, (step, shown) in enumerate(zip(_below(plan), steps, strict=True)):
-        limit_s = step.max_duration_s
-        gathers_s = shown.requests / shown.canary_per_s if shown.canary_per_s else inf
-        if limit_s is not None and gathers_s > limit_s:
+def _impossible_steps(steps: Sequence[StepForecast]) -> Iterator[Impossible]:
+    for at, step in enumerate(steps):
+        if not step.canary_per_s or step.max_s is None:
+            continue
+        gathers_s = step.requests / step.canary_per_s
+        if gathers_s > step.max_s:
             yield Impossible(
-                f"can never pass: {shown.requests} canary requests take "
-                f"{gathers_s:.0f} s at {shown.canary_per_s:g} a second, and "
-                f"max_duration is {limit_s:g} s",
+                f"can never pass: {step.requests} canary requests take "
+                f"{gathers_s:.0f} s at {step.canary_per_s:g} a second, and "
+                f"max_duration is {step.max_s:g} s",
                 step=at,
             )
-
-
-def _below(plan: RolloutPlan) -> list[Step]:
-    return [step for step in plan.steps if step.weight < PERCENT_ALL]
 
 
 def _impossible_slos(slos: Sequence[SloForecast]) -> Iterator[Impossible]:
@@ -372,7 +387,7 @@ def _impossible_slos(slos: Sequence[SloForecast]) -> Iterator[Impossible]:
         why = "no evidence decides it"
         if least < inf:
             why = f"even {worst.size} needs about {least:.0f} canary requests"
-        message = f"{slo.id} can never be decided before promotion: {why}"
+        message = f"{slo.id} can never be decided in time: {why}"
         yield Impossible(message, slo=slo.id)
 
 
@@ -381,9 +396,14 @@ def _warnings(plan: RolloutPlan, slos: Sequence[SloForecast]) -> Iterator[str]:
         missed = [one.size for one in slo.detections if one.after_s is None]
         if missed and len(missed) < len(slo.detections):
             sizes = ", ".join(missed)
-            yield f"{slo.id}: not found before promotion on average: {sizes}"
-    if not _below(plan):
-        yield "the only step is promotion: nothing is compared before it"
+            yield f"{slo.id}: not found in time on average: {sizes}"
+    if not any(step.weight and not _promotes(step) for step in plan.steps):
+        yield "the only step with weight is promotion: nothing is compared before it"
+    rings = [at for at, step in enumerate(plan.steps, start=1) if step.only is not None]
+    for at in rings:
+        yield f"step {at}: the part of the traffic in its ring is taken as all of it"
+    if plan.judge.safety is Safety.REQUIRE:
+        yield "safety: require waits for proof of no harm, which is not counted here"
 
 
 def _percent(fraction: float) -> str:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from proxy.control.forecast import Assumed, Forecast, SloForecast, forecast
 from proxy.model.external import ExternalMetric
-from proxy.model.judging import DEFAULT_GUARD, JudgePlan, Slo
-from proxy.rollout.plan import RolloutPlan, Step
+from proxy.model.judging import DEFAULT_GUARD, JudgePlan, Safety, Slo
+from proxy.rollout.plan import Bake, Ring, RolloutPlan, Step
 
 SLOS = (
     Slo("latency", quantile=0.99, max_ratio=1.10),
@@ -146,3 +146,38 @@ def test_nothing_is_negative_or_nan(rps: float, weights: list[int], route: str) 
         for one in slo.detections:
             assert one.after_s is None or 0.0 <= one.after_s <= found.promoted_s
             assert all(need.requests >= 0.0 for need in one.steps)
+
+
+def test_a_preview_takes_its_time_and_nobody_sees_it() -> None:
+    """`blue_green`: nothing is compared before 100 %, and nothing is impossible."""
+    steps = (Step(0.0, min_duration_s=30.0), Step(100.0))
+    found = forecast(replace(PLAN, steps=steps), Assumed(50.0))
+
+    assert [step.takes_s for step in found.steps] == [30.0]
+    assert (found.exposed, found.impossible) == (0.0, ())
+    assert "nothing is compared" in found.warnings[0]
+
+
+def test_the_bake_finds_what_the_steps_did_not() -> None:
+    """Ten minutes at 99 %: later than promotion, and said so."""
+    plan = replace(PLAN, steps=(Step(50.0), Step(100.0)), bake=Bake(600.0, 5.0))
+    found = forecast(plan, Assumed(50.0))
+    small = of(found, "error_rate-max").detections[0]
+
+    assert found.bake_s == 600.0
+    assert small.after_s is not None
+    assert small.after_s > found.promoted_s
+
+
+def test_what_is_not_known_is_said() -> None:
+    """Rings and proofs of safety are beyond this arithmetic."""
+    plan = replace(
+        PLAN,
+        steps=(Step(100.0, only=Ring(header={"x-env": "eu"})), Step(100.0)),
+        judge=replace(PLAN.judge, safety=Safety.REQUIRE),
+    )
+    found = forecast(plan, Assumed(50.0))
+
+    assert len(found.steps) == 1
+    assert any("in its ring" in one for one in found.warnings)
+    assert any("safety: require" in one for one in found.warnings)
