@@ -122,7 +122,8 @@ class Controller:
         ``{"number", "at", "service", "rollout", "who", "note", "rule", "reason",
         "message", "phase_before", "phase", "step_before", "step",
         "weights_before", "weights", "revision", "plan_hash", "verdict",
-        "evidence": {...}, "slos": [...]}``; at most 500 of them.
+        "evidence": {...}, "slos": [...], "levels": {"worse": alpha, "beyond":
+        alpha_tolerance}}``; at most 500 of them.
 
         Raises:
             NotFoundError: no such service, or it has no rollout.

@@ -39,6 +39,7 @@ def decision_json(decision: Decision) -> JsonObject:
         "verdict": None if evidence is None else evidence.verdict.value,
         "evidence": None if evidence is None else judgement_json(evidence),
         "slos": [] if evidence is None else slos_json(evidence),
+        "levels": {"worse": decision.alpha, "beyond": decision.alpha_tolerance},
     }
 
 

@@ -222,6 +222,10 @@ class Decision:
     plan_hash: str
     evidence: Judgement | None
     """The judgement it stands on; ``None`` where none did."""
+    alpha: float | None = None
+    """Of the run's plan: key 1 opens at 1/alpha; ``None`` outside a run."""
+    alpha_tolerance: float | None = None
+    """Key 2 opens at 1/alpha_tolerance."""
 
 
 @dataclass(frozen=True, slots=True)

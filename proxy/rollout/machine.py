@@ -78,4 +78,6 @@ def _decision(before: RolloutState, event: Event, move: Move, now_s: float) -> D
         revision=after.revisions.get(after.canary) if run is None else run.revision,
         plan_hash="" if run is None else run.plan_hash,
         evidence=event.judgement if isinstance(event, Tick | Tripped) else None,
+        alpha=None if run is None else run.plan.judge.alpha,
+        alpha_tolerance=None if run is None else run.plan.judge.alpha_tolerance,
     )

@@ -28,6 +28,8 @@ def test_a_decision_says_everything() -> None:
         revision="2",
         plan_hash=story.run.plan_hash,
         evidence=FAIL,
+        alpha=0.01,
+        alpha_tolerance=0.10,
     )
 
 
