@@ -3,27 +3,33 @@ Telling others what was decided, in the background, in order, and never twice.
 
 Takes the decisions that were saved. Each addressee has a bounded queue and one
 task that sends; what cannot be delivered is tried again, later each time, then
-counted as failed and left. The loop never waits for anybody.
+counted as failed and left. The loop never waits for anybody. The store remembers
+up to which decision everybody was told, so that a process that dies on the way is
+followed by one that goes on there: a message may then come twice, never not at all.
 """
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from proxy.control.clock import Clock
 from proxy.control.gates import payload
 from proxy.control.shapes import message, news_of
 from proxy.control.steward import Steward
+from proxy.control.store import Store
 from proxy.control.tasks import Tasks
 from proxy.control.webhooks import SUCCESS, post
-from proxy.errors import SettingsError
+from proxy.errors import SettingsError, StoreError
 from proxy.rollout import GateType, told
 from proxy.settings.loading import read_secret
 from proxy.settings.schema import NotifySettings
 from proxy.telemetry.log import log
 
 JsonObject = dict[str, Any]
+
+NOTED = "news/"
+"""Before the service's name: where the store remembers what was told."""
 
 QUEUE_MAX = 100
 """Messages that wait for one addressee; the oldest are dropped first."""
@@ -66,13 +72,21 @@ class News:
     """Everybody who is told."""
 
     def __init__(
-        self, clock: Clock, steward_of: Callable[[str], Steward | None]
+        self,
+        clock: Clock,
+        store: Store,
+        steward_of: Callable[[str], Steward | None],
     ) -> None:
         self._clock = clock
+        self._store = store
         self._steward_of = steward_of
         self._tasks = Tasks()
         self._addressees: dict[object, Addressee] = {}
         self._told: deque[object] = deque(maxlen=REMEMBERED_MAX)
+        self._taken: dict[str, int] = {}
+        """The newest decision of each service that was taken, by number."""
+        self._noted: dict[str, int] = {}
+        """The same, as the store has it."""
         self.sent: Counter[tuple[str, str]] = Counter()
         """Messages by service and outcome: ``sent``, ``failed``, ``dropped``."""
 
@@ -85,6 +99,8 @@ class News:
         steward = self._steward_of(decision["service"])
         if steward is None:
             return
+        number = int(decision["number"])
+        self._taken[steward.name] = max(number, self._taken.get(steward.name, 0))
         self._tell_gates(steward, decision)
         kind = news_of(decision)
         rollout = steward.settings.rollout
@@ -99,6 +115,28 @@ class News:
             if kind in one.on:
                 document = message(one.format, kind, decision)
                 self._put(self._addressee(steward.name, one), document)
+
+    def resume(self, services: Iterable[str]) -> None:
+        """Take what was decided before a restart and not told any more."""
+        for service in services:
+            noted = self._store.recall(NOTED + service)
+            if noted is None:
+                continue
+            self._noted[service] = int(noted["number"])
+            for decision in self._store.decisions(service, after=self._noted[service]):
+                self.take({"type": "decision", "decision": decision})
+
+    def note(self) -> None:
+        """Remember up to where everybody was told, service by service."""
+        busy = {one.service for one in self._addressees.values() if one.sending}
+        for service, number in self._taken.items():
+            if service in busy or number <= self._noted.get(service, 0):
+                continue
+            try:
+                self._store.remember(NOTED + service, {"number": number})
+            except StoreError:
+                return  # the governor tells it; until then it is told again
+            self._noted[service] = number
 
     def stop(self) -> None:
         """Tell nobody any more."""

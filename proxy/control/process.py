@@ -133,7 +133,7 @@ class Process:
     async def _run_with(self, store: Store, serve: Serve) -> None:
         clock = SystemClock()
         # The governor publishes what the news then ask it about.
-        news = News(clock, lambda name: governor.stewards.get(name))  # noqa: PLW0108
+        news = News(clock, store, lambda name: governor.stewards.get(name))  # noqa: PLW0108
 
         def publish(event: JsonObject) -> None:
             self._stream.publish(event)
@@ -168,8 +168,10 @@ class Process:
         configuration.begin(_document(self._launch.settings_fd))
         self._slab.set_header_word(layout.H_CONTROL_READY, 1)
         self._follow_signals(configuration, governor)
+        news.resume(governor.stewards)
         afterwards = (
             gates.look,
+            news.note,
             lambda: providers.follow(governor.stewards),
             lambda: self._tell(controller),
         )

@@ -1,5 +1,5 @@
 """
-The real control loop against a small model: three services, anything at any time.
+The real control loop against a small model: four services, anything at any time.
 
 hypothesis chooses what users, people, gates, probes, the store and the process
 do, second by second on a fake clock. What the contract promises on every path is
@@ -26,6 +26,7 @@ from hypothesis.stateful import (
 from proxy.control.gates import payload
 from proxy.control.steward import Steward
 from proxy.control.store import Change
+from proxy.control.weights import rings_of
 from proxy.errors import HeadgateError, StoreError
 from proxy.model.vocabulary import Phase, Reason
 from proxy.rollout import Answer, GateAnswered, gates_due
@@ -36,6 +37,7 @@ PLANS = {
     "steps": "{steps: [20, 60, 100]",
     "bake": "{steps: [10, 50, 100], rollback: {mode: gradual, interval: 2s},"
     " bake: {duration: 3s, holdback: 5}",
+    "rings": "{steps: [{weight: 100, only: {header: {x-env: eu}}}, 30, 100]",
     "gates": "{steps: [25, 100], after: return, gates:"
     " [{type: confirm-rollout, url: 'http://127.0.0.1:1/'},"
     " {type: confirm-promotion, url: 'http://127.0.0.1:1/', on_timeout: rollback}]",
@@ -243,6 +245,14 @@ class Life(RuleBasedStateMachine):
             assert weights.get("canary", 0.0) == state.split["canary"], name
 
     @invariant()
+    def rings_are_the_states(self) -> None:
+        """Nobody but its ring sees a canary that is meant for a ring."""
+        for name in PLANS:
+            steward = self.steward(name)
+            found = self.room.governor.slab.rings(self.room.slot(name))
+            assert found == rings_of(steward), name
+
+    @invariant()
     def nothing_rises_without_a_store(self) -> None:
         """While nothing can be saved, no version but stable gains."""
         after = self.shown()
@@ -271,11 +281,11 @@ class Life(RuleBasedStateMachine):
 
 
 def test_what_is_promised_holds_on_every_path() -> None:
-    """Random lives of three rollouts in one process."""
+    """Random lives of four rollouts in one process."""
     run_state_machine_as_test(
         Life,
         settings=settings(
-            max_examples=60,
+            max_examples=40,
             stateful_step_count=30,
             deadline=None,
             phases=(Stage.explicit, Stage.generate, Stage.shrink),

@@ -28,9 +28,11 @@ class Works:
     def __init__(self, state_dir: Path, tail: str) -> None:
         self.room = ControlRoom(state_dir)
         self.room.begin(BASE + tail)
-        self.room.events.clear()
         self.decided: list[JsonObject] = []
-        self.news = News(self.room.clock, self.room.governor.stewards.get)
+        stewards = self.room.governor.stewards
+        self.news = News(self.room.clock, self.room.store, stewards.get)
+        self.tell()
+        self.decided.clear()
 
     def order(self, verb: str, **more: Any) -> None:  # noqa: ANN401 -- as Command
         """Let Ann order something, and tell what was decided."""
@@ -99,6 +101,34 @@ async def test_what_cannot_be_delivered_is_counted(tmp_path: Path) -> None:
         works.order("start")
         await eventually(lambda: works.news.sent["shop", "failed"] == 1)
         assert len(server.seen) == 2
+
+
+async def test_what_was_not_told_before_a_restart_is_told(tmp_path: Path) -> None:
+    """A process that dies with its messages is followed by one that sends them."""
+    async with gate_server() as server:
+        server.mood = "hang"
+        tail = f"      notify: [{{url: '{server.url}/n', on: [started, paused]}}]\n"
+        works = Works(tmp_path, tail)
+        works.news.resume(["shop"])
+        works.news.note()
+        works.order("start")
+        await server.heard(1)
+        works.news.note()
+        works.order("pause")
+        works.news.stop()
+
+        server.mood = "fair"
+        governor = works.room.restart(BASE + tail)
+        again = News(works.room.clock, works.room.store, governor.stewards.get)
+        again.resume(["shop"])
+        await eventually(lambda: again.sent["shop", "sent"] == 2)
+        again.note()
+        third = News(works.room.clock, works.room.store, governor.stewards.get)
+        third.resume(["shop"])
+        assert third.sent.total() == 0
+
+    events = [document["event"] for document in server.documents]
+    assert events == ["started", "started", "paused"]
 
 
 async def test_the_queue_is_bounded(tmp_path: Path) -> None:
