@@ -100,8 +100,8 @@ def resume(context: Context) -> Move:
         if not run.baking:
             return entered(move, run.step, context.now_s)
         return replace(move, state=_going(baking(move.state), command), fresh=True)
-    state = _going(context.state, command)
-    return Move(state, "resume", command.who, command.reason)
+    # Not more than before; what capacity keeps from it now may come back later.
+    return Move(_going(risen, command), "resume", command.who, command.reason)
 
 
 def _going(state: RolloutState, command: Command) -> RolloutState:

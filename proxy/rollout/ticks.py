@@ -216,7 +216,7 @@ def _limited(state: RolloutState, tick: Tick) -> Move | None:
             return None
         lower = replace(target, reason=Reason.CAPACITY_LIMITED, message=_endpoints(run))
         return Move(lower, "capacity-limited")
-    if state.frozen or state.phase not in {Phase.PROGRESSING, Phase.BAKING}:
+    if state.frozen or state.phase is Phase.PAUSED:
         return None
     message = f"{run.canary} has healthy endpoints for {target.canary_weight:g} % again"
     return Move(replace(target, message=message), "capacity-restored")

@@ -6,7 +6,17 @@ from proxy.model.judging import Requests, SloJudgement
 from proxy.model.vocabulary import Phase, Reason, Verdict
 from proxy.rollout import Bake, OnNoTraffic, Rollback, Strategy, Tripped
 from proxy.rollout.clocks import NO_TRAFFIC_ALERT_S, TICK_S_MAX
-from tests.support.rollouts import FAIL, PASS, PLAN, STEPS, End, Story, begun, idle
+from tests.support.rollouts import (
+    FAIL,
+    PASS,
+    PLAN,
+    STEPS,
+    End,
+    Story,
+    begun,
+    idle,
+    waiting,
+)
 
 GENTLE = replace(PLAN, rollback=Rollback(gradual=True, interval_s=2.0))
 
@@ -119,6 +129,26 @@ def test_capacity_is_not_restored_while_paused_or_frozen() -> None:
         story.order(verb)
         story.tick()
         assert story.weight == 10.0
+
+
+def test_capacity_comes_back_while_waiting_for_a_person() -> None:
+    """The step has passed with that weight; nobody has to be asked for it again."""
+    story = waiting()
+    story.tick(canary_capacity=0.1)
+    assert story.weight == 10.0
+    story.tick()
+    assert story.weight == 20.0
+
+
+def test_a_lowered_weight_comes_back_with_resume_and_capacity() -> None:
+    """Resumed while endpoints are gone, the step gets its weight when they return."""
+    story = begun()
+    story.by_hand(canary=5.0)
+    story.tick(canary_capacity=0.05)
+    story.order("resume")
+    assert story.seen() == (Phase.PROGRESSING, Reason.NONE, 5.0)
+    story.tick()
+    assert story.weight == 20.0
 
 
 def test_a_step_that_endpoints_cannot_carry_is_not_entered() -> None:
