@@ -35,8 +35,9 @@ PROTECTED_QUANTILES = (0.5, 0.9)
 GUARD_PART = 0.25
 """What the guard on 4xx weighs beside an SLO: its faults are gross ones."""
 
-ECLIPSED = 0.25
-"""What an absolute limit weighs in key 1 beside a relative one."""
+ECLIPSED_WORSE = 0.125
+ECLIPSED_BEYOND = 0.5
+"""What an absolute limit weighs in either key beside a relative one."""
 
 WARMUP_TIME_RATIO = 5.0
 """While caches are cold a canary may be five times slower (statistics: gross gates)."""
@@ -113,23 +114,27 @@ def checks_of(slos: tuple[Slo, ...], routes: tuple[str, ...]) -> tuple[Check, ..
 
 def _shared(checks: tuple[Check, ...]) -> tuple[Check, ...]:
     """Return the checks with parts of either key that sum to 1."""
-    relative = {
-        (check.metric, check.quantile, check.codes, check.route)
-        for check in checks
-        if check.absolute is None
-    }
-    worse = [
-        check.part * ECLIPSED
-        if check.absolute is not None
-        and (check.metric, check.quantile, check.codes, check.route) in relative
-        else check.part
-        for check in checks
+    relative = {_figure(check) for check in checks if check.absolute is None}
+    eclipsed = [
+        check.absolute is not None and _figure(check) in relative for check in checks
     ]
-    beyond_all, worse_all = sum(check.part for check in checks), sum(worse)
+    beyond = [
+        check.part * (ECLIPSED_BEYOND if beside else 1.0)
+        for check, beside in zip(checks, eclipsed, strict=True)
+    ]
+    worse = [
+        check.part * (ECLIPSED_WORSE if beside else 1.0)
+        for check, beside in zip(checks, eclipsed, strict=True)
+    ]
     return tuple(
-        replace(check, part=check.part / beyond_all, part_worse=part / worse_all)
-        for check, part in zip(checks, worse, strict=True)
+        replace(check, part=two / sum(beyond), part_worse=one / sum(worse))
+        for check, one, two in zip(checks, worse, beyond, strict=True)
     )
+
+
+def _figure(check: Check) -> tuple[object, ...]:
+    """Return what a check looks at, whatever its limit."""
+    return check.metric, check.quantile, check.codes, check.route
 
 
 @lru_cache(maxsize=256)

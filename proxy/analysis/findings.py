@@ -22,8 +22,13 @@ SUSPICION_WORSE = 5.0
 SUSPICION_BEYOND = 1.0
 """Both keys this far open: a step does not pass until more is known."""
 
-DOUBT_P = 0.10
-"""Where a step has little evidence, an exact test this sure holds it, too."""
+DOUBTS = ((100, 0.10), (300, 0.01))
+"""
+With fewer than so many requests in a step an exact test at this level holds it.
+
+The first is twice the least evidence that a step should have, the second what
+``min_requests: auto`` asks for p99; beyond, the bets say more than the test.
+"""
 
 BROKEN_SIGMAS = 2.0
 """An arm breaks an absolute limit *now* when it is this far beyond by chance."""
@@ -68,16 +73,17 @@ def strongest(pairs: Iterable[Pair], alpha: float, alpha_tolerance: float) -> Pa
     )
 
 
-def in_doubt(pair: Pair) -> bool:
+def in_doubt(pair: Pair, requests: int) -> bool:
     """
-    Whether the step's own few requests look worse than the limit.
+    Whether the step's own few ``requests`` look worse than the limit.
 
     Evidence that has to build up says little at first; an exact test of what the
     step has seen says a little more, and only holds.
     """
     k_c, n_c, k_b, n_b, k_t, n_t = pair.state.step
     check = pair.check
-    if check.counted or not n_c or not n_b:
+    level = next((level for most, level in DOUBTS if requests < most), 0.0)
+    if not level or check.counted or n_c <= 0 or n_b <= 0:
         return False
     if check.absolute is not None:
         limit = check.absolute if check.quantile is None else 1.0 - check.quantile
@@ -86,7 +92,7 @@ def in_doubt(pair: Pair) -> bool:
         beyond = k_t * n_b > k_b * n_t
     else:
         beyond = k_c / n_c > check.ratio * k_b / n_b + check.delta
-    return beyond and worse_p(max(k_c, 0), n_c, max(k_b, 0), n_b) <= DOUBT_P
+    return beyond and worse_p(max(k_c, 0), n_c, max(k_b, 0), n_b) <= level
 
 
 def both_break(pair: Pair) -> bool:

@@ -43,7 +43,6 @@ from proxy.analysis.findings import (
     strongest,
 )
 from proxy.analysis.outlook import is_safe, until_safe, until_told
-from proxy.analysis.planning import min_requests_auto
 from proxy.analysis.recent import Figures, faded, with_added
 from proxy.analysis.samples import Samples, finished
 from proxy.analysis.values import ALL_ROUTES, Evidence, RouteEvidence
@@ -389,8 +388,9 @@ def _suspects(
     if keys.worse >= SUSPICION_WORSE and keys.beyond >= SUSPICION_BEYOND:
         top = strongest(pairs, plan.alpha, plan.alpha_tolerance)
         suspects = {top.check.id}
-    if state.warm and state.requests < min_requests_auto(plan.slos):
-        suspects.update(pair.check.id for pair in pairs if in_doubt(pair))
+    if state.warm:
+        doubted = (pair for pair in pairs if in_doubt(pair, state.requests))
+        suspects.update(pair.check.id for pair in doubted)
     return frozenset(suspects)
 
 
