@@ -179,8 +179,11 @@ def _step(step: Document) -> str:
 
 
 def _around(state: Document) -> list[Line]:
-    """Return what holds or follows the steps: a freeze, gates, a bake, a start."""
+    """Return what holds or follows the steps: store, freeze, gates, bake, a start."""
     lines = []
+    if state.get("store_error"):
+        told = f"{state['store_error']}; nothing rises"
+        lines.append(Line("store", told, Tone.BAD))
     freeze, bake = state.get("freeze"), state.get("bake")
     if freeze:
         told = str(freeze["message"]) + (", overridden" * bool(freeze["overridden"]))

@@ -165,6 +165,7 @@ def rollout_json(
         if kind == "min_ratio" and event in rates:
             slo["windows"] = [window_json(one) for one in rates[event]]
     shown["split_to_commit"] = split_to_commit(steward)
+    shown["store_error"] = store_error or None
     if store_error and state.active:
         shown["reason"] = Reason.STORE_UNAVAILABLE.value
         shown["message"] = f"weights cannot rise: {store_error}"

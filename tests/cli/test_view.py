@@ -44,10 +44,12 @@ def test_what_holds_a_rollout_is_told() -> None:
         gates=[{"type": "confirm-promotion", "name": "board"}],
         bake={"begun": True, "seconds": 12.0, "duration": 600.0, "holdback": 1.0},
         pending="2.5.0",
+        store_error="the store cannot be written: disk full",
     )
 
     assert "freeze frozen by ops: fair" in lines
     assert "gate waits for board" in lines
+    assert "store the store cannot be written: disk full; nothing rises" in lines
     assert "bake 12 of 600 s, the old version keeps 1 %" in lines
     assert "pending revision 2.5.0" in lines
 
