@@ -38,7 +38,7 @@ def flagging(allowed: bytes) -> bytes:
 
 
 CLEAN_VALUE: Final = flagging(VALUE)
-CLEAN_TARGET: Final = flagging(VISIBLE)
+CLEAN_TARGET: Final = flagging(VISIBLE.replace(b"\\", b""))
 
 NAMES_MAX: Final = 1024
 """Field names remembered by a parser; at the limit all are forgotten."""

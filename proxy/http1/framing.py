@@ -20,6 +20,8 @@ EXTENSION_BYTES_MAX: Final = 16_384
 
 TRAILER_BYTES_MAX: Final = 8_192
 """The trailer section, as received."""
+TRAILERS_MAX: Final = 100
+"""Trailer fields that go on, as many as the fields of a head by default."""
 
 SIZE_DIGITS_MAX: Final = 16
 """Hexadecimal digits of a chunk size, leading zeros included."""
@@ -191,6 +193,8 @@ class ChunkedReader:
         if field is None or self._trailer_bytes > TRAILER_BYTES_MAX:
             return _MALFORMED
         if fields.allowed_trailer(field[0]) and field[0] not in self._named:
+            if len(self._trailers) == TRAILERS_MAX:
+                return _MALFORMED
             name = data[start : start + len(field[0])]
             self._trailers.append(name + b": " + field[1])
         return clean_from if clean_from < 0 else end + 2

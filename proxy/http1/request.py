@@ -227,8 +227,8 @@ class RequestParser:
         method, space, _ = line[: METHOD_BYTES_MAX + 1].partition(b" ")
         if not method or method.translate(None, TOKEN).strip(b"\r"):
             return BAD_LINE
-        if not space and len(method) > METHOD_BYTES_MAX:
-            return LONG_METHOD
+        if not space and not whole and len(method) > METHOD_BYTES_MAX:
+            return self._wordy(line)
         if len(line) > self._target_bytes_max + LINE_OVERHEAD_BYTES:
             return LONG_TARGET
         if whole:
@@ -236,6 +236,18 @@ class RequestParser:
             if isinstance(request, Refusal):
                 return request
         return None if data.count(b"\n") == data.count(CRLF) else BAD_FIELD
+
+    def _wordy(self, line: bytes) -> Refusal | None:
+        """
+        Judge a line that begins with a word longer than any method.
+
+        RFC 9112 section 3 has 501 for a long method; what is longer than a
+        target may be is no method but garbage.
+        """
+        word, space, _ = line.partition(b" ")
+        if len(word) > self._target_bytes_max:
+            return BAD_LINE
+        return LONG_METHOD if space else None
 
     def _parse(self, head: bytes) -> Request | Refusal:
         lines = head.split(CRLF)
@@ -301,14 +313,14 @@ class RequestParser:
             if not method or method.translate(None, TOKEN):
                 return BAD_LINE
             if len(method) > METHOD_BYTES_MAX:
-                return LONG_METHOD
+                return self._wordy(line) or BAD_LINE
             if method in REFUSED_METHODS:
                 return METHOD_NOT_ALLOWED
         if len(target) > self._target_bytes_max:
             return LONG_TARGET
         if target[:1] != b"/" and not _other_form(method, target):
             return BAD_TARGET
-        if target.translate(CLEAN_TARGET) != target:
+        if target.translate(CLEAN_TARGET) != target and not _clean_path(target):
             return BAD_TARGET
         return Request(method, target, minor)
 
@@ -352,6 +364,19 @@ class RequestParser:
                 self._names.clear()
             self._names[name] = facts
         return facts
+
+
+def _clean_path(target: bytes) -> bool:
+    r"""
+    Whether only the query keeps a target from being clean, by backslashes.
+
+    RFC 3986 has none at all. Browsers send them in queries as they are; in a
+    path some origins read them as slashes, and would serve another path than
+    the one that was routed.
+    """
+    path, _, query = target.partition(b"?")
+    rest = path + query.replace(b"\\", b"/")
+    return rest.translate(CLEAN_TARGET) == rest
 
 
 def _other_form(method: bytes, target: bytes) -> bool:

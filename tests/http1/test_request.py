@@ -209,7 +209,10 @@ def test_nothing_good_is_hopeless_before_it_is_whole(data: bytes, at: int) -> No
         (b"Invalid\r\n", 400),
         (b"PRI * HTTP/2.0\r\n", 505),
         (b"TRACE / HTTP/1.1\r\n", 405),
-        (b"M" * 33, 501),
+        (b"M" * 33, 0),
+        (b"M" * 33 + b" ", 501),
+        (b"M" * 200, 400),
+        (b"M" * 200 + b" / HTTP/1.1", 400),
         (b"GET /" + b"x" * 200, 414),
     ],
 )

@@ -179,6 +179,26 @@ STORIES = {
         [200, 200],
         ["/a", "/next"],
     ),
+    "a size without its chunk, which looks like the end and a request": Story(
+        [post(CHUNKED, body=b"2e\r\n"), POISON.ljust(46) + b"\r\n0\r\n\r\n", GET],
+        [200, 200],
+        ["/a", "/next"],
+    ),
+    "the same on a connection that is warm": Story(
+        [
+            get("/1"),
+            post(CHUNKED, body=b"2e\r\n"),
+            POISON.ljust(46) + b"\r\n0\r\n\r\n" + GET,
+        ],
+        [200, 200, 200],
+        ["/1", "/a", "/next"],
+    ),
+    "an end in pieces": Story(
+        [post(CHUNKED, body=b"0\r\n"), b"\r\n", GET], [200, 200], ["/a", "/next"]
+    ),
+    "nothing but an end": Story(
+        [post(CHUNKED, body=b"0\r\n\r\n"), GET], [200, 200], ["/a", "/next"]
+    ),
     "a body and a request in one piece": Story(
         [post(b"Content-Length: 5"), b"hello" + GET], [200, 200], ["/a", "/next"]
     ),

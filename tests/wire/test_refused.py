@@ -96,7 +96,11 @@ REQUEST_LINE: dict[str, Case] = {
     "a nul in the method": (line(b"GE\x00T / HTTP/1.1"), 400),
     "a letter beyond ascii": (line(b"G\xc9T / HTTP/1.1"), 400),
     "a method too long": (line(b"M" * 33 + b" / HTTP/1.1"), 501),
-    "a method far too long": (line(b"M" * 20_000 + b" / HTTP/1.1"), 501),
+    "a method far too long": (line(b"M" * 8_000 + b" / HTTP/1.1"), 501),
+    "a word longer than a target": (line(b"M" * 20_000 + b" / HTTP/1.1"), 400),
+    "a word longer than a head": (line(b"M" * 100_000 + b" / HTTP/1.1"), 400),
+    "a backslash in the path": (line(b"GET /a\\b HTTP/1.1"), 400),
+    "a backslash in the path and the query": (line(b"GET /a\\b?\\ HTTP/1.1"), 400),
     "trace": (line(b"TRACE / HTTP/1.1"), 405),
     "trace with max-forwards": (
         b"TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n",
