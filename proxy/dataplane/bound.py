@@ -137,10 +137,11 @@ class BoundVersion:
         self.check_word = -1  # none that anybody wrote: the first is read
         self.cell = layout.cell_offset(version.cell)
         self.seen = version.seen * layout.SEEN_WORDS * 4
-        self.trials = version.trials * layout.SEEN_WORDS * 4
         self.header = b"x-headgate-version: " + version.name.encode()
         self.is_canary = service.canary == version.index
         self.is_stable = service.stable == version.index
+        judged = self.is_canary or self.is_stable
+        self.trials = version.trials * layout.SEEN_WORDS * 4 if judged else -1
         self.revision_header = version.revision_header
 
 

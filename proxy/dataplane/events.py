@@ -29,6 +29,11 @@ EPOCHS: Final = 15
 """A mark is the epoch modulo 15, plus 1, above 12 bits of the second: never 0. A
 mark that is a multiple of 4096 s old is taken for a fresh one: one in 400."""
 
+TRIALS_AT: Final = tuple(
+    layout.bank_offset(epoch) + layout.B_TRIALS for epoch in (0, 1)
+)
+"""Where a cell counts trials, by the epoch's lowest bit."""
+
 ByMethod = dict[bytes, tuple[Event, ...]]
 
 
@@ -50,21 +55,23 @@ def routed(exchange: "Exchange") -> None:
     if not exchange.judged:
         return
     version = exchange.version
-    if not (version.is_canary or version.is_stable):
+    place = version.trials
+    if place < 0:
         return
     worker = exchange.worker
+    epoch = exchange.epoch
     if exchange.unit:
-        place = version.trials + exchange.bucket
+        place += exchange.bucket
         seen = worker.seen
         now = worker.second & SECOND_MASK
-        epoch = exchange.epoch % EPOCHS + 1
+        mark = epoch % EPOCHS + 1
         last = seen[place]
-        age = now - last & SECOND_MASK
-        if last >> EPOCH_SHIFT == epoch and age < WITNESS_AGAIN_S:
+        if last >> EPOCH_SHIFT == mark and (
+            (now - last & SECOND_MASK) < WITNESS_AGAIN_S
+        ):
             return
-        seen[place] = epoch << EPOCH_SHIFT | now
-    bank = version.cell + layout.bank_offset(exchange.epoch)
-    worker.words[bank + layout.B_TRIALS] += 1
+        seen[place] = mark << EPOCH_SHIFT | now
+    worker.words[version.cell + TRIALS_AT[epoch & 1]] += 1
 
 
 def answered(exchange: "Exchange", now_s: float) -> None:
@@ -86,9 +93,7 @@ def _count(exchange: "Exchange", event: Event) -> None:
     words = worker.words
     version = exchange.version
     words[version.cell + layout.C_EVENTS + event.word] += 1
-    if exchange.attempts != 1 or not exchange.judged:
-        return
-    if not (version.is_canary or version.is_stable):
+    if exchange.attempts != 1 or not exchange.judged or version.trials < 0:
         return
     service = exchange.service
     if exchange.epoch < worker.shared[service.base + layout.S_FLOOR]:
