@@ -102,7 +102,7 @@ class SloForecast:
 
 @dataclass(frozen=True, slots=True)
 class Impossible:
-    """What can never be decided, and why; ``step`` from 0 or ``slo`` by its id."""
+    """What can never be decided, and why; the file's ``step`` from 0, or an ``slo``."""
 
     message: str
     step: int | None = None
@@ -365,8 +365,9 @@ def _measured(seconds: float, plan: RolloutPlan, road: Sequence[_Stretch]) -> De
 
 
 def _impossible_steps(steps: Sequence[StepForecast]) -> Iterator[Impossible]:
-    for at, step in enumerate(steps):
-        if not step.canary_per_s or step.max_s is None:
+    # A preview comes first, and is none of the file's steps.
+    for at, step in enumerate(step for step in steps if step.weight):
+        if step.max_s is None:
             continue
         gathers_s = step.requests / step.canary_per_s
         if gathers_s > step.max_s:

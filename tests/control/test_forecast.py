@@ -181,3 +181,11 @@ def test_what_is_not_known_is_said() -> None:
     assert len(found.steps) == 1
     assert any("in its ring" in one for one in found.warnings)
     assert any("safety: require" in one for one in found.warnings)
+
+
+def test_a_preview_is_none_of_the_files_steps() -> None:
+    """`strategy: parallel`: the mistake is at the step that the file writes first."""
+    steps = (Step(0.0), Step(1.0), Step(100.0))
+    found = forecast(replace(PLAN, steps=steps), Assumed(5.0))
+
+    assert [one.step for one in found.impossible if one.step is not None] == [0]
