@@ -20,8 +20,11 @@ import traffic
 from peers.base import Duty, Site, free_port, program
 from peers.headgate import Headgate
 
-SHAPES: Final = ("get", "post", "close", "download", "mirror", "events", "orders")
-"""``events``: GETs of a service that counts POSTs as orders; ``orders``: those."""
+SHAPES: Final = (
+    *("get", "post", "close", "download", "mirror", "compare", "events", "orders"),
+)
+"""``compare``: mirrored GETs whose answers are handed over to be compared;
+``events``: GETs of a service that counts POSTs as orders; ``orders``: those."""
 CONNECTIONS: Final = 16
 """Requests that are in flight at once, as sixteen clients would have them."""
 ROUNDS: Final = (40, 120)
@@ -66,7 +69,9 @@ def _count(tree: Path, shape: str, rounds: int) -> int:
         with origin.serving(directory) as (stable, canary):
             measure.wait_until_answered(stable)
             site = Site(stable, canary, free_port(), directory)
-            with peer.serving(site, Duty(mirror=shape == "mirror")):
+            compare = shape == "compare"
+            duty = Duty(mirror=shape == "mirror" or compare, compare=compare)
+            with peer.serving(site, duty):
                 measure.wait_until_answered(site.port)
                 _load(site.port, "post" if shape == "orders" else shape, rounds)
         return _total(profile)

@@ -60,7 +60,7 @@ class Nowhere(asyncio.Transport):
 
 class Replay:
     """
-    One client connection, one warm connection to each version.
+    One client connection, two warm connections to each version.
 
     ``shape`` as in traffic.py (get, post, close). With ``log`` each request is a
     line of JSON, written to nowhere as often as the sweep does.
@@ -87,7 +87,7 @@ class Replay:
         self.worker._take_table(table_fd)  # noqa: SLF001 - as at its start
         os.close(table_fd)
         self._upstreams: list[Upstream] = []
-        for pool in self.worker.live.pools:
+        for pool in self.worker.live.pools * 2:  # two copies may go one way
             upstream = Upstream(pool, self.worker.buffer)
             upstream.connection_made(Nowhere())
             upstream.idle_since = self.worker.now_s

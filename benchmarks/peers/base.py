@@ -39,6 +39,8 @@ class Duty:
 
     mirror: bool = False
     """A copy of each request goes to the canary."""
+    compare: bool = False
+    """And the answers are kept side by side, to be compared (ours alone)."""
     cookie: str = ""
     """The cookie whose value is the unit, instead of the field ``UNIT_FIELD``."""
 

@@ -222,7 +222,7 @@ def _service(site: Site, duty: Duty, *, events: bool) -> dict[str, Any]:
             "budget": 0.2,
             "shield": True,
         },
-        "mirror": _mirror() if duty.mirror else None,
+        "mirror": _mirror(compare=duty.compare) if duty.mirror else None,
     }
 
 
@@ -235,8 +235,9 @@ _EVENT: Final = {
 }
 
 
-def _mirror() -> dict[str, Any]:
+def _mirror(*, compare: bool) -> dict[str, Any]:
     return {
+        "compare": {"noise_sample": 0.2} if compare else None,
         "to": CANARY,
         "percent": 100.0,
         "during": "always",

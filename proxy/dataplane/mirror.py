@@ -49,6 +49,10 @@ def start(exchange: "Exchange") -> None:
     if target is None:
         exchange.attempt()
         return
+    rule = exchange.service.service.mirror
+    if rule is not None and not rule.compares:
+        _send_one(exchange, target, counts_ways=rule.always)
+        return
     legs = _copies(exchange, target)
     exchange.attempt()
     tee = exchange.tee
@@ -63,6 +67,32 @@ def start(exchange: "Exchange") -> None:
             leg.body_complete(exchange.replay, exchange.body_bytes)
     else:
         exchange.mirrored = Copies(legs)
+
+
+def _send_one(
+    exchange: "Exchange", target: "BoundVersion", *, counts_ways: bool
+) -> None:
+    """Make the first attempt, and send the one copy whose answer nobody keeps."""
+    leg = MirrorLeg(exchange, target, None)
+    if counts_ways:
+        _count_way(exchange, target)
+    exchange.attempt()
+    exchange.worker.mirrors.add(leg)
+    if exchange.body_done:
+        leg.body_complete(exchange.replay, exchange.body_bytes)
+    else:
+        exchange.mirrored = Copies([leg])
+
+
+def _count_way(exchange: "Exchange", target: "BoundVersion") -> None:
+    """Count a copy by where it goes, so that unequal loads are noticed."""
+    service = exchange.service
+    rule = service.service.mirror
+    assert rule is not None
+    way = PairOutcome.TO_CANDIDATE
+    if target.index != rule.to:
+        way = PairOutcome.TO_STABLE
+    exchange.worker.words[service.mirror_cell + C_PAIRS + way] += 1
 
 
 def _target(exchange: "Exchange") -> "BoundVersion | None":
@@ -118,9 +148,9 @@ def _why_not(exchange: "Exchange", target: "BoundVersion") -> MirrorOutcome | No
         return MirrorOutcome.SKIPPED_ENDPOINT
     # Both ways or not at all: one version must not carry the other's load alone.
     candidate = exchange.service.versions[rule.to]
-    for version in (target, candidate):
-        if version.state.copies.stopped(worker.now_s):
-            return MirrorOutcome.SKIPPED_STOPPED
+    now_s = worker.now_s
+    if now_s < candidate.state.copies.until_s or now_s < target.state.copies.until_s:
+        return MirrorOutcome.SKIPPED_STOPPED
     if rule.compares and worker.kept_bytes >= KEPT_BYTES_MOST:
         return MirrorOutcome.SKIPPED_MEMORY
     return None
@@ -140,10 +170,11 @@ def _copies(exchange: "Exchange", target: "BoundVersion") -> list[MirrorLeg]:
     assert rule is not None
     candidate = service.versions[rule.to]
     if rule.always:
-        forth = target is candidate
-        way = PairOutcome.TO_CANDIDATE if forth else PairOutcome.TO_STABLE
-        exchange.worker.words[service.mirror_cell + C_PAIRS + way] += 1
-    if not rule.compares:
+        _count_way(exchange, target)
+    if not exchange.worker.ring.has_room():
+        # Nobody could compare it: the copy goes out, and is no pair.
+        at = service.mirror_cell + C_PAIRS + PairOutcome.SKIPPED_QUEUE
+        exchange.worker.words[at] += 1
         return [MirrorLeg(exchange, target, None)]
     if target is not candidate:  # the canary serves; stable is asked after it
         pair = Pair(exchange, places=2, sampled=False)

@@ -196,13 +196,23 @@ class MirrorLeg:
             if response.status >= FINAL_STATUS_MIN:
                 break
         self._response = response
+        self._begin(response, data)
+
+    def _begin(self, response: Response, data: bytes) -> None:
+        """Take the answer's head, and ``data``, what is there behind it."""
+        pair = self._pair
         if response.stream:
-            if self._pair is not None:
-                self._pair.give_up(PairOutcome.SKIPPED_STREAM)
+            if pair is not None:
+                pair.give_up(PairOutcome.SKIPPED_STREAM)
             self._answered(reusable=False)
             return
         self._kind = response.body(self._method)
         self._left = response.length
+        if self._kind == BY_LENGTH and self._left > ANSWER_BYTES_MAX:
+            if pair is not None:
+                pair.cut(self._place)
+            self._answered(reusable=False)  # nobody would keep the rest
+            return
         if self._kind == BY_CHUNKS:
             self._reader = ChunkedReader(framed=False)
         if self._kind == NO_BODY:
@@ -225,7 +235,7 @@ class MirrorLeg:
                 self._answered(reusable=not self._reader.rest)
                 return
         if self._answer_bytes > ANSWER_BYTES_MAX:
-            self._answered(reusable=False)
+            self._answered(reusable=False, cut=True)
 
     def upstream_ended(self, *, clean: bool) -> None:
         """Count an answer that ended with its connection, or was cut."""
@@ -255,7 +265,10 @@ class MirrorLeg:
         else:
             self._fail(Flag.UT, MirrorOutcome.TIMEOUT)
 
-    def _answered(self, *, reusable: bool, clean: bool = False) -> None:
+    def _answered(
+        self, *, reusable: bool, clean: bool = False, cut: bool = False
+    ) -> None:
+        """Count an answer; ``cut``: so much was read of it that nobody keeps it."""
         response = self._response
         assert response is not None
         now_s = monotonic()
@@ -277,7 +290,9 @@ class MirrorLeg:
             else:
                 upstream.close()
         self._pool.active -= 1
-        self._target.state.copies.note(now_s, failed=False)
+        copies = self._target.state.copies
+        if cut or copies.failed:
+            copies.note(now_s, failed=cut)
         if self._pair is not None:
             took_s = now_s - self.sent_s
             self._pair.ended(self._place, Outcome.ANSWERED, took_s, clean=clean)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from proxy.model.vocabulary import PairOutcome
 from proxy.parallel.values import Outcome
 from proxy.telemetry.layout import C_PAIRS
-from proxy.telemetry.pairs import Leg, Record
+from proxy.telemetry.pairs import F_SAMPLED, HEAD
 
 if TYPE_CHECKING:
     from proxy.dataplane.exchange import Exchange
@@ -33,23 +33,31 @@ STABLE, CANDIDATE, SECOND = range(3)
 """Places of the legs."""
 
 US: Final = 1_000_000
+LATENCY_S_MAX: Final = 4_000.0
+"""What fits a record; a leg's timeout is far below."""
+ABSENT: Final = int(Outcome.ABSENT)
+NOTHING: Final[list[bytes | bytearray]] = [b"", b"", b""]
+"""What a closed pair keeps; never changed."""
 
 
 class Pair:
-    """The answers to one request; ``waiting`` legs have not ended yet."""
+    """
+    The answers to one request; ``waiting`` legs have not ended yet.
+
+    ``figures`` are the record's, four a leg: outcome, ended, latency in µs, size.
+    """
 
     __slots__ = (
+        "_at_s",
         "_cell",
-        "_chunks",
-        "_exchange_s",
+        "_cut",
+        "_figures",
+        "_flags",
         "_generation",
         "_kept_bytes",
-        "_legs",
         "_open",
-        "_sampled",
-        "_sizes",
+        "_raws",
         "_slot",
-        "_too_large",
         "_waiting",
         "_worker",
         "body",
@@ -62,44 +70,49 @@ class Pair:
         self._cell = exchange.service.mirror_cell
         self._slot = exchange.service.service.slot
         self._generation = exchange.table.table.generation
-        self._exchange_s = exchange.started_s
-        self._sampled = sampled
+        self._at_s = exchange.started_s
+        self._flags = F_SAMPLED if sampled else 0
         self._waiting = places
         self._open = True
-        self._chunks: tuple[list[bytes], list[bytes], list[bytes]] = ([], [], [])
-        self._sizes = [0, 0, 0]
-        self._too_large = [False, False, False]
-        absent = Leg(Outcome.ABSENT, False, 0, b"")  # noqa: FBT003
-        self._legs = [absent, absent, absent]
+        self._cut = 0
+        self._raws: list[bytes | bytearray] = [b"", b"", b""]
+        self._figures = [ABSENT, 0, 0, 0, ABSENT, 0, 0, 0, ABSENT, 0, 0, 0]
         self._kept_bytes = 0
         self.request = b""
         self.body = b""
 
     def keep(self, place: int, data: bytes) -> None:
         """Keep bytes of a leg's answer, within the bounds."""
-        if not self._open or self._too_large[place]:
+        if not self._open or self._cut >> place & 1:
             return
-        size = self._sizes[place] + len(data)
-        if size > LEG_BYTES_MAX:
-            if not self._chunks[place]:
-                self._chunks[place].append(data)
-                self._count(len(data))
+        raw = self._raws[place]
+        size = len(data)
+        if len(raw) + size > LEG_BYTES_MAX:
+            if not raw:
+                self._raws[place] = data
+                self._count(size)
             self.cut(place)
             return
-        if self._worker.kept_bytes + len(data) > KEPT_BYTES_MAX:
+        if self._worker.kept_bytes + size > KEPT_BYTES_MAX:
             self.give_up(PairOutcome.SKIPPED_MEMORY)
             return
-        self._sizes[place] = size
-        self._chunks[place].append(data)
-        self._count(len(data))
+        if not raw:
+            self._raws[place] = data
+        else:
+            grown = raw if isinstance(raw, bytearray) else bytearray(raw)
+            grown += data
+            self._raws[place] = grown
+        self._kept_bytes += size
+        self._worker.kept_bytes += size
 
     def cut(self, place: int) -> None:
         """Keep only the head of an answer: it is too large for more."""
-        chunks = self._chunks[place]
-        head = b"".join(chunks)[:HEAD_KEPT_BYTES]
-        self._count(len(head) - sum(map(len, chunks)))
-        chunks[:] = (head,)
-        self._too_large[place] = True
+        if not self._open:
+            return
+        raw = self._raws[place]
+        self._raws[place] = head = raw[:HEAD_KEPT_BYTES]
+        self._count(len(head) - len(raw))
+        self._cut |= 1 << place
 
     def ended(
         self, place: int, outcome: Outcome, seconds: float, *, clean: bool = False
@@ -107,10 +120,14 @@ class Pair:
         """Note that a leg ended, and how; the last one hands the pair over."""
         if not self._open:
             return
-        if outcome is Outcome.ANSWERED and self._too_large[place]:
+        if self._cut >> place & 1 and outcome is Outcome.ANSWERED:
             outcome = Outcome.TOO_LARGE
-        raw = b"".join(self._chunks[place])
-        self._legs[place] = Leg(outcome, clean, max(int(seconds * US), 0), raw)
+        figures = self._figures
+        at = place * 4
+        figures[at] = outcome
+        figures[at + 1] = clean
+        figures[at + 2] = int(seconds * US) if 0 < seconds < LATENCY_S_MAX else 0
+        figures[at + 3] = len(self._raws[place])
         self._waiting -= 1
         if not self._waiting:
             self._hand_over()
@@ -124,26 +141,30 @@ class Pair:
         self._close()
 
     def _hand_over(self) -> None:
-        first, second, third = self._legs
-        record = Record(
+        request, body = self.request, self.body
+        first, second, third = self._raws
+        size = HEAD.size + len(request) + len(body)
+        head = HEAD.pack(
+            size + len(first) + len(second) + len(third),
             self._slot,
+            self._flags,
+            0,
             self._generation,
-            self._exchange_s,
-            self._sampled,
-            self.request,
-            self.body,
-            (first, second, third),
+            self._at_s,
+            len(request),
+            len(body),
+            *self._figures,
         )
-        taken = self._worker.hand_over(record)
+        taken = self._worker.ring.write((head, request, body, first, second, third))
         outcome = PairOutcome.HANDED if taken else PairOutcome.SKIPPED_QUEUE
         self._worker.words[self._cell + C_PAIRS + outcome] += 1
         self._close()
 
     def _close(self) -> None:
         self._open = False
-        self._count(-self._kept_bytes)
-        for chunks in self._chunks:
-            chunks.clear()
+        self._worker.kept_bytes -= self._kept_bytes
+        self._kept_bytes = 0
+        self._raws = NOTHING
 
     def _count(self, added_bytes: int) -> None:
         self._kept_bytes += added_bytes

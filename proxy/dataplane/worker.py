@@ -86,7 +86,7 @@ class Worker:
         self.active: set[Exchange] = set()
         self.mirrors: set[MirrorLeg] = set()
         self.kept_bytes = 0
-        self.hand_over = RingWriter(launch["pairs_fd"], launch["index"]).put
+        self.ring = RingWriter(launch["pairs_fd"], launch["index"])
         self.wheel = Wheel(self.now_s)
         self.access_log: AccessLog | None = None
         self.names = Names(resolve, self.start_task, monotonic, self._resolved)

@@ -43,7 +43,9 @@ to: equal, different, without a usable live answer, lost with a process that die
 _HEADER_WORDS: Final = SERVICES_AT + SERVICES_MAX * SERVICE_WORDS
 HEADER_BYTES: Final = -(-_HEADER_WORDS * WORD_BYTES // mmap.PAGESIZE) * mmap.PAGESIZE
 
-_HEAD: Final = struct.Struct("<IHBBQdII" + "BBIi" * 3)
+HEAD: Final = struct.Struct("<IHBBQdII" + "BBIi" * 3)
+"""Size, slot, flags, -, table generation, monotonic seconds, sizes of request and
+body; then of each leg: outcome, ended, latency in µs, size."""
 LEGS: Final = 3
 F_SAMPLED: Final = 1
 """A second answer of stable could have been asked for (it need not have been)."""
@@ -105,8 +107,8 @@ def head_of(record: Record) -> bytes:
     for leg in record.legs:
         legs += (leg.outcome, leg.ended, min(leg.latency_us, 0xFFFFFFFF), len(leg.raw))
     sizes = len(record.request), len(record.body)
-    total = _HEAD.size + sum(sizes) + sum(len(leg.raw) for leg in record.legs)
-    return _HEAD.pack(
+    total = HEAD.size + sum(sizes) + sum(len(leg.raw) for leg in record.legs)
+    return HEAD.pack(
         total,
         record.slot,
         F_SAMPLED if record.sampled else 0,
@@ -120,16 +122,16 @@ def head_of(record: Record) -> bytes:
 
 def parse(data: bytes) -> Record | None:
     """Return the record that bytes hold; ``None`` if they hold none."""
-    if len(data) < _HEAD.size:
+    if len(data) < HEAD.size:
         return None
     total, slot, flags, _, generation, at_s, request_bytes, body_bytes, *legs = (
-        _HEAD.unpack_from(data)
+        HEAD.unpack_from(data)
     )
     sizes = [request_bytes, body_bytes, *legs[3::4]]
-    if total != len(data) or min(sizes) < 0 or _HEAD.size + sum(sizes) != total:
+    if total != len(data) or min(sizes) < 0 or HEAD.size + sum(sizes) != total:
         return None
     parts = []
-    at = _HEAD.size
+    at = HEAD.size
     for size in sizes:
         parts.append(data[at : at + size])
         at += size
@@ -169,26 +171,35 @@ class RingWriter(_Ring):
 
     def put(self, record: Record) -> bool:
         """Publish a record; False if there is no room for it."""
-        head = head_of(record)
-        parts = [head, record.request, record.body, *(leg.raw for leg in record.legs)]
-        size = sum(map(len, parts))
+        raws = [leg.raw for leg in record.legs]
+        return self.write((head_of(record), record.request, record.body, *raws))
+
+    def has_room(self) -> bool:
+        """Whether any record would fit, however large."""
+        words = self._words
+        return bool(words[_WRITTEN] - words[_READ] <= RING_BYTES - RECORD_BYTES_MAX)
+
+    def write(self, parts: tuple[bytes | bytearray, ...]) -> bool:
+        """Publish the parts of a record, its head first; False: there is no room."""
+        size = 0
+        for part in parts:
+            size += len(part)
         written = self._words[_WRITTEN]
         room = RING_BYTES - (written - self._words[_READ])
         if size > room or size > RECORD_BYTES_MAX:
             return False
-        ring = self._bytes
         at = written % RING_BYTES
-        for part in parts:
-            end = at + len(part)
-            if end <= RING_BYTES:
-                ring[at:end] = part
-            else:
-                cut = RING_BYTES - at
-                ring[at:] = part[:cut]
-                ring[: end - RING_BYTES] = part[cut:]
-            at = end % RING_BYTES
+        if at + size <= RING_BYTES:
+            self._bytes[at : at + size] = b"".join(parts)
+        else:
+            self._wrap(at, b"".join(parts))
         self._words[_WRITTEN] = written + size
         return True
+
+    def _wrap(self, at: int, data: bytes) -> None:
+        cut = RING_BYTES - at
+        self._bytes[at:] = data[:cut]
+        self._bytes[: len(data) - cut] = data[cut:]
 
 
 class RingReader(_Ring):
@@ -208,7 +219,7 @@ class RingReader(_Ring):
             return None
         (size,) = struct.unpack("<I", self._copy(read, 4))
         record = None
-        if _HEAD.size <= size <= min(RECORD_BYTES_MAX, written - read):
+        if HEAD.size <= size <= min(RECORD_BYTES_MAX, written - read):
             record = parse(self._copy(read, size))
         self._words[_READ] = written if record is None else read + size
         return record

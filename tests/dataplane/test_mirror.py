@@ -272,11 +272,19 @@ async def test_a_request_without_host_is_copied_whole(stage: Stage) -> None:
     assert canary.requests[0].get("x-headgate-mirror") == "1"
 
 
-async def test_a_large_answer_is_read_up_to_its_bound(stage: Stage) -> None:
+@pytest.mark.parametrize("framed", [False, True])
+async def test_a_large_answer_is_read_up_to_its_bound(
+    stage: Stage,
+    framed: bool,  # noqa: FBT001
+) -> None:
     """1 MiB of an answer is enough to count it; its connection then ends."""
 
     async def large(call: Call) -> None:
-        await call.reply(bytes(3_000_000))
+        if not framed:
+            await call.reply(bytes(3_000_000))
+            return
+        await call.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await call.send(chunks(bytes(3_000_000)))
 
     async with ScriptedOrigin() as stable, ScriptedOrigin(large) as canary:
         service = await served(stage, stable, canary, timeout=5.0)
@@ -285,3 +293,21 @@ async def test_a_large_answer_is_read_up_to_its_bound(stage: Stage) -> None:
         await counted(service, {MirrorOutcome.ANSWERED: 2})
 
     assert canary.connections == 2
+
+
+async def test_a_flood_is_stopped(stage: Stage) -> None:
+    """A target whose answers all have to be cut gets no more after half a window."""
+
+    async def flood(call: Call) -> None:
+        await call.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await call.send(chunks(bytes(2_000_000)))
+
+    async with ScriptedOrigin() as stable, ScriptedOrigin(flood) as canary:
+        service = await served(stage, stable, canary, timeout=5.0)
+        async with dial(stage.port) as wire:
+            for number in range(1, 31):
+                await wire.ask(get())
+                total = number
+                await eventually(lambda: sum(outcomes(service).values()) == total)  # noqa: B023
+
+    assert outcomes(service)[MirrorOutcome.SKIPPED_STOPPED] == 4
