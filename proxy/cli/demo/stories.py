@@ -137,7 +137,7 @@ MORE = (
         turns=(
             Turn(
                 "Baking",
-                "it bakes, and begins to fail one request in ten",
+                "it bakes, and begins to fail one request in five",
                 behaviour={
                     "median_s": 0.050,
                     "error_rate": 0.1,
