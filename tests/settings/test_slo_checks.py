@@ -91,6 +91,11 @@ EVENT = SERVICE + (
                 "at most 1"
             ),
         ),
+        (
+            EVENT + "{metric: orders, min_ratio: 0.9}\n"
+            "        - {metric: orders, min_ratio: 0.95, windows: [5m]}",
+            "services.web.rollout.slos[1]: judges the same as slos[0]",
+        ),
     ],
 )
 def test_what_cannot_be_judged_is_refused(text: str, problem: str) -> None:
