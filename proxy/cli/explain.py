@@ -58,6 +58,8 @@ def decision_tree(service: str, decision: Document) -> Line:
     if evidence:
         below.append(Line("evidence", below=evidence))
     below.append(Line("plan", word(decision.get("plan_hash"))))
+    if decision.get("config_hash"):
+        below.append(Line("config", str(decision["config_hash"])[:16]))
     title = f"decision {decision['number']} of rollout {word(decision.get('rollout'))}"
     return Line(service, title, tone_of(decision), tuple(below))
 
