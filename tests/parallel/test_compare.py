@@ -16,6 +16,9 @@ from proxy.parallel.values import Answer, Outcome
 
 JSON = ("content-type", "application/json")
 TEXT = ("content-type", "text/plain; charset=utf-8")
+XML = ("content-type", "application/xml")
+DEEP = b"[" * 100_000 + b"]" * 100_000
+"""Deeper than any parser of ours goes."""
 BYTES = ("content-type", "application/octet-stream")
 
 
@@ -143,6 +146,20 @@ def test_any_bytes_decode_or_not(body: bytes, coding: str) -> None:
             answer(b"", JSON, outcome=Outcome.TOO_LARGE),
             {("$", "size")},
         ),
+        (
+            answer(b"", JSON, outcome=Outcome.TOO_LARGE),
+            answer(b"", JSON, outcome=Outcome.TOO_LARGE),
+            set(),
+        ),
+        (
+            answer(b"ab", JSON, ("content-encoding", "zstd")),
+            answer(b"ac", JSON, ("content-encoding", "zstd")),
+            {("$", "value")},
+        ),
+        (answer(b"no json", JSON), answer(b"nor this", JSON), {("$", "length")}),
+        (answer(DEEP, JSON), answer(DEEP, JSON), set()),
+        (answer(DEEP, JSON), answer(b"[]", JSON), {("$", "type")}),
+        (answer(b"<a/>", XML), answer(b"<a />", XML), {("$", "value")}),
     ],
 )
 def test_what_differs(
