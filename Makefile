@@ -83,6 +83,10 @@ bench: $(VENV)/.ready-dev ## all benchmarks, short; see benchmarks/README.md
 	@$(call needs,$(BENCH_PROGRAMS))
 	PATH="$$PATH:/usr/sbin:/sbin" $(BIN)/python benchmarks/bench.py $(BENCH_ARGS)
 
+.PHONY: bench-decisions
+bench-decisions: $(VENV)/.ready-dev ## false alarms, misses and harm on simulated traffic, beside other rules
+	$(BIN)/python benchmarks/decide.py $(BENCH_ARGS)
+
 .PHONY: lock
 lock: $(VENV)/.ready ## resolve the dependencies anew and write the lock files
 	$(PIP) $(LOCKER)

@@ -27,8 +27,8 @@ STUCK_S = 1.0
 STALL_S = 0.8
 STALL_CHANCE = 0.01
 """Each second an arm stalls with this chance, for that second."""
-SCALE_STEPS = 40
-"""Tables are kept for scales on a grid of 1/40 in the logarithm (2.5 %)."""
+SCALE_STEPS = 105
+"""Tables are kept for scales on a grid of 1/105 in the logarithm: 1.10 is on it."""
 CLIENT_PART = 0.01
 CLIENT_FACTOR = 8.0
 SURGE_S = range(90, 150)

@@ -73,7 +73,10 @@ def _changed(
 ) -> Iterator[tuple[int, bytes]]:
     """Add what changed in a section to ``part``; yield the rows and their places."""
     end = (start + words) * layout.WORD_BYTES
-    for first in range(start * layout.WORD_BYTES, end, ROW_BYTES):
+    at = start * layout.WORD_BYTES
+    if now[at:end] == before[at:end]:
+        return
+    for first in range(at, end, ROW_BYTES):
         last = min(first + ROW_BYTES, end)
         row = now[first:last]
         old = before[first:last]

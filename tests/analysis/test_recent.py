@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.analysis.recent import (
     BASELINE_MIN,
+    DENSE,
     Figures,
     faded,
     tolerated,
@@ -99,3 +100,18 @@ def test_nothing_added_is_the_same_histogram() -> None:
 
     assert recent == {5: 2.0, 6: 1.0}
     assert with_added(recent, {}) is recent
+
+
+def test_a_crowded_second_is_thinned_and_keeps_its_quantiles() -> None:
+    """Tens of thousands of answers cost no more than some hundred points."""
+    random = Random(2)  # noqa: S311 -- a simulation
+    counts = buckets(lognormal_ms(random, 40_000, 80.0, 1.2))
+    assert len(counts) > DENSE
+
+    whole = Figures(with_added({}, counts))
+
+    assert whole.total == pytest.approx(40_000)
+    for quantile in (0.5, 0.9, 0.99):
+        at = whole.threshold(quantile)
+        above = sum(n for bucket, n in counts.items() if bucket >= at) / 40_000
+        assert above == pytest.approx(1 - quantile, rel=0.1)
