@@ -10,7 +10,9 @@ is a fair coin. The one-sided uniform mixture over coins that favour b,
 
 is a test martingale, so P(E ever ≥ 1/α) ≤ α (Ville 1939). The j-th field in the
 order of discovery is held to π² j² / (6 α): over any number of fields the
-thresholds' inverses sum to α (the sum of 1/j² is π²/6).
+thresholds' inverses sum to α (the sum of 1/j² is π²/6). Every third place is kept
+for fields that were seen as noise before: what is known when a field is
+discovered may choose its place, as long as no two have the same.
 
 *Rates.* k misses in n pairs, tested against "the rate is at least p": a mixture
 of the rate 0 and of all rates below p, uniformly, over the likelihood at p. With
@@ -46,6 +48,11 @@ def log_e_value(candidate_only: int, noise_only: int) -> float:
 def log_threshold(place: int, alpha: float) -> float:
     """Return what the ``place``-th discovered field (from 1) is held to."""
     return math.log(math.pi**2 * place**2 / (6 * alpha))
+
+
+def place_of(number: int, *, noisy: bool) -> int:
+    """Return the place of the ``number``-th (from 1) noisy or quiet field."""
+    return 3 * number if noisy else number + (number - 1) // 2
 
 
 def _log_coins(n: int, most: int) -> float:

@@ -67,7 +67,7 @@ class FieldTally:
     noise_only: int = 0
     both: int = 0
     place: int = 0
-    """Which field of the run this was in order of discovery, from 1; 0: none yet."""
+    """Its place in the order of discovery, see ``evidence``; 0: not discovered yet."""
     log_e: float = 0.0
     """Natural logarithm of the highest e-value so far."""
     regression: bool = False
@@ -125,7 +125,10 @@ class RunTally:
     judged: int = 0
     missed: int = 0
     discovered: int = 0
-    """Fields with a triple in which the two second answers disagree."""
+    """Fields with a triple in which the two second answers disagree, and stable was
+    not seen to differ from itself before."""
+    discovered_noisy: int = 0
+    """Such fields in which it was."""
     regressions: int = 0
     first_s: float = 0.0
     last_s: float = 0.0
@@ -235,19 +238,27 @@ class Tally:
         if candidate and noise:
             tally.both += 1
             return
+        if not tally.place:
+            tally.place = self._place(noisy=tally.noisy)
         if candidate:
             tally.candidate_only += 1
         else:
             tally.noise_only += 1
-        if not tally.place:
-            self.run.discovered += 1
-            tally.place = self.run.discovered
         log_e = evidence.log_e_value(tally.candidate_only, tally.noise_only)
         tally.log_e = max(tally.log_e, log_e)
         threshold = evidence.log_threshold(tally.place, self.run.alpha)
         if not tally.regression and log_e >= threshold:
             tally.regression = True
             self.run.regressions += 1
+
+    def _place(self, *, noisy: bool) -> int:
+        """Return the place of a field that is discovered now."""
+        run = self.run
+        if noisy:
+            run.discovered_noisy += 1
+            return evidence.place_of(run.discovered_noisy, noisy=True)
+        run.discovered += 1
+        return evidence.place_of(run.discovered, noisy=False)
 
 
 def field_key(path: str, kind: Kind) -> str:

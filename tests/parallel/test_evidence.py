@@ -53,6 +53,16 @@ def test_thresholds_share_alpha() -> None:
     assert 0.0099 < sum(shares) <= 0.01
 
 
+def test_no_two_fields_share_a_place() -> None:
+    """Quiet fields have the first places, noisy ones every third; each is used once."""
+    quiet = [evidence.place_of(n, noisy=False) for n in range(1, 201)]
+    noisy = [evidence.place_of(n, noisy=True) for n in range(1, 101)]
+
+    assert quiet[:5] == [1, 2, 4, 5, 7]
+    assert noisy[:3] == [3, 6, 9]
+    assert sorted(quiet + noisy) == list(range(1, 301))
+
+
 def test_rule_of_three() -> None:
     """0 misses in n pairs prove about 3/n; the pairs still missing are counted."""
     assert evidence.upper_bound(0, 1000, 0.05) == pytest.approx(0.0031, rel=0.05)

@@ -100,6 +100,19 @@ def test_endpoints_without_second_answers_count_at_once() -> None:
     assert (tally.run.judged, tally.run.missed) == (1, 1)
 
 
+def test_known_noise_leaves_the_first_places_to_others() -> None:
+    """A field that was noise before it was discovered is held to more."""
+    tally = Tally(RunTally())
+    tally.add(seen("$.id", "$.ts", noise=("$.id", "$.ts")))
+    tally.add(seen("$.id", noise=()))
+    tally.add(seen(noise=("$.ts",)))
+    tally.add(seen("$.price"))
+
+    fields = tally.endpoints["GET /"].fields
+    places = {field.path: field.place for field in fields.values()}
+    assert places == {"$.id": 3, "$.ts": 6, "$.price": 1}
+
+
 def test_paths_and_endpoints_are_bounded() -> None:
     """Beyond the bounds everything is one field of one endpoint, and still counted."""
     tally = Tally(RunTally())
