@@ -96,10 +96,11 @@ def exceedance_bets(
         ratio = (k - hits) * (n_c - hits) / ((hits + 1) * (n_b - k + hits + 1))
         weights.append(weights[-1] * ratio)
     total = sum(weights)
+    weights.reverse()
     bets = []
     for r in grid:
         moment = 0.0
-        for weight in reversed(weights):
+        for weight in weights:
             moment = moment * r + weight
         bets.append((k_c - least) * log(r) - log(moment / total))
     return bets
@@ -158,10 +159,12 @@ def stake(bet: Bet, part: float) -> Bet:
 
 def settled(bet: Bet, bets: Iterable[float], cap: float) -> Bet:
     """Return the bet after a block; no effect gains more than e^``cap``."""
-    wealth = []
-    for one, x in zip(bet.wealth, bets, strict=True):
-        value = one * exp(min(x, cap))
-        wealth.append(min(value, WEALTH_MAX) if value > WEALTH_MIN else 0.0)
+    wealth = [
+        one * exp(min(cap, x))
+        for one, x in zip(bet.wealth, bets, strict=True)
+    ]
+    if max(wealth) > WEALTH_MAX or min(wealth) <= WEALTH_MIN:
+        wealth = [min(one, WEALTH_MAX) if one > WEALTH_MIN else 0.0 for one in wealth]
     return Bet(tuple(wealth), bet.reserve)
 
 

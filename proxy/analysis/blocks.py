@@ -223,6 +223,9 @@ def _clean(counts: Counts6, *, counted: bool) -> Counts6:
     The gauge of requests in flight may shrink with a worker that dies, so sums
     of its changes can fall short; hits of a named counter may exceed trials.
     """
+    k_c, n_c, k_b, n_b, k_t, n_t = counts
+    if 0 <= k_c <= n_c and 0 <= k_b <= n_b and 0 <= k_t <= n_t:
+        return counts
     pairs = []
     for at in (0, 2, 4):
         bad = max(counts[at], 0)

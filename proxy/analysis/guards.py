@@ -239,6 +239,8 @@ def _settled(
         after = settled(bet, exceedance_bets(*counts, grid=grid), CAP_TIME)
     else:
         after = settled(bet, rate_bets(*counts, grid=grid), CAP_RATE)
+    if max(after.wealth) <= SELF_VALUE_MAX:
+        return after
     return replace(
         after, wealth=tuple(min(one, SELF_VALUE_MAX) for one in after.wealth)
     )

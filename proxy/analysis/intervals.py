@@ -8,7 +8,7 @@ no single block need be remembered. ``margin`` is a confidence sequence in close
 form, for one rate and for the ranks of a quantile.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import exp, log, log1p, sqrt
 
 from proxy.analysis.bets import GRID_ERRORS
@@ -24,6 +24,12 @@ RATIO_MAX = 1000.0
 """A ratio that is not bounded below this is not bounded."""
 BISECTIONS = 16
 """Of 14 nats: a ratio to 0.02 %."""
+
+Effects = tuple[tuple[float, float], ...]
+ABOVE: Effects = tuple((r, log(r)) for r in GRID_ERRORS)
+"""Effects to bet on against "the ratio is no larger", and their logarithms."""
+BELOW: Effects = tuple((1.0 / r, log(1.0 / r)) for r in GRID_ERRORS)
+"""The same against "no smaller"."""
 
 Odds = dict[int, tuple[int, int]]
 """The canary's bad events and those of both, by class of n_c / n_b."""
@@ -46,21 +52,31 @@ def ratio_interval(odds: Odds) -> tuple[float, float | None] | None:
     if not odds:
         return None
     limit = log(2.0 / LEVEL)
-    low = _last(lambda ratio: _evidence(odds, ratio, up=True) > limit)
-    high = _last(lambda ratio: _evidence(odds, ratio, up=False) <= limit)
+    seen = [
+        (exp(place * CLASS_WIDTH), bad, both) for place, (bad, both) in odds.items()
+    ]
+    low = _last(lambda ratio: _evidence(seen, ratio, ABOVE) > limit)
+    high = _last(lambda ratio: _evidence(seen, ratio, BELOW) <= limit)
     return low, (None if high >= RATIO_MAX else high)
 
 
-def _evidence(odds: Odds, ratio: float, *, up: bool) -> float:
-    """Return the log of the evidence that the true ratio is above (below) ``ratio``."""
+def _evidence(
+    seen: Sequence[tuple[float, int, int]], ratio: float, effects: Effects
+) -> float:
+    """
+    Return the log of the evidence that the true ratio is beyond ``ratio``.
+
+    ``seen``: odds of the arms' sizes, the canary's bad events, and those of both.
+    """
+    shares = []
+    for size, bad, both in seen:
+        weighted = ratio * size
+        shares.append((weighted / (1.0 + weighted), bad, both))
     logs = []
-    for effect in GRID_ERRORS:
-        r = effect if up else 1.0 / effect
+    for r, log_r in effects:
         total = 0.0
-        for place, (bad, both) in odds.items():
-            weighted = ratio * exp(place * CLASS_WIDTH)
-            q = weighted / (1.0 + weighted)
-            total += bad * log(r) - both * log1p(q * (r - 1.0))
+        for q, bad, both in shares:
+            total += bad * log_r - both * log1p(q * (r - 1.0))
         logs.append(total)
     most = max(logs)
     return most + log(sum(exp(one - most) for one in logs) / len(logs))

@@ -45,7 +45,7 @@ from proxy.analysis.findings import (
 from proxy.analysis.outlook import is_safe, until_safe, until_told
 from proxy.analysis.recent import Figures, faded, with_added
 from proxy.analysis.samples import Samples, finished
-from proxy.analysis.values import ALL_ROUTES, Evidence, RouteEvidence
+from proxy.analysis.values import ALL_ROUTES, Evidence
 from proxy.analysis.verdict import Keys, Progress, settle
 from proxy.model.judge_state import JudgeState, TimesState
 from proxy.model.judging import LATENCY, Judgement, JudgePlan, Safety, SloJudgement
@@ -197,33 +197,30 @@ def _counted(
             counted(check, one, evidence, samples, dt_s)
             for check, one in zip(checks, state.checks, strict=True)
         ),
-        times=_times(checks, state, evidence),
+        times=_times(checks, state, evidence, samples),
         share=guards.share_counted(state.share, arms),
         itself=guards.self_counted(state.itself, arms, samples),
     )
 
 
 def _times(
-    checks: tuple[Check, ...], state: JudgeState, evidence: Evidence
+    checks: tuple[Check, ...],
+    state: JudgeState,
+    evidence: Evidence,
+    samples: Samples,
 ) -> tuple[TimesState, ...]:
     """Return the recent times with a second's answers."""
     known = {(one.metric, one.route): one for one in state.times}
     grown = []
     for metric, route in _timed(checks):
         one = known.get((metric, route)) or TimesState(metric, route)
-        arms = evidence.routes.get(route, RouteEvidence())
-        latency = metric == LATENCY
-        grown.append(
-            replace(
-                one,
-                stable=with_added(
-                    one.stable, arms.stable.latency if latency else arms.stable.ttfb
-                ),
-                canary=with_added(
-                    one.canary, arms.canary.latency if latency else arms.canary.ttfb
-                ),
-            )
-        )
+        arms = evidence.routes.get(route)
+        if arms is None:
+            grown.append(one)
+            continue
+        stable = with_added(one.stable, samples.of(metric, arms.stable))
+        canary = with_added(one.canary, samples.of(metric, arms.canary))
+        grown.append(TimesState(metric, route, stable, canary))
     return tuple(grown)
 
 

@@ -7,11 +7,11 @@ against, read before those blocks are seen, and the figures for people.
 """
 
 from bisect import bisect_right
-from collections.abc import Mapping
 from itertools import accumulate
 
 from proxy.analysis.intervals import margin
-from proxy.model.buckets import BUCKET_COUNT, lower_edge_us, upper_edge_us
+from proxy.analysis.samples import Times
+from proxy.model.buckets import BUCKET_COUNT, lower_edge_us
 
 GROUP_SHIFT = 1
 GROUPS = BUCKET_COUNT >> GROUP_SHIFT
@@ -20,45 +20,46 @@ WEIGHT_MIN = 0.02
 """A group that faded below this is dropped: 5.6 half-lives of one answer."""
 DENSE = 400
 """A second with answers in more buckets is thinned first."""
-RANKS = 128
+RANKS = 64
 TAIL = 0.98
 BASELINE_MIN = 30.0
 """Answers of stable before a threshold is read from them."""
 US = 1e-6
 
+EDGES_US = tuple(lower_edge_us(group << GROUP_SHIFT) for group in range(GROUPS + 1))
+"""Where each group begins, in µs; the last one is where the last group ends."""
+
 Recent = dict[int, float]
 """Weights by group."""
 
 
-def with_added(recent: Recent, counts: Mapping[int, int]) -> Recent:
+def with_added(recent: Recent, times: Times) -> Recent:
     """Return the histogram with a window's answers."""
-    if not counts:
+    if not times.counts:
         return recent
     grown = dict(recent)
     get = grown.get
-    items = counts.items() if len(counts) <= DENSE else _thinned(counts)
-    for bucket, count in items:
+    dense = len(times.counts) > DENSE
+    for bucket, count in _thinned(times) if dense else times.counts.items():
         group = bucket >> GROUP_SHIFT
         grown[group] = get(group, 0.0) + count
     return grown
 
 
-def _thinned(counts: Mapping[int, int]) -> list[tuple[int, float]]:
+def _thinned(times: Times) -> list[tuple[int, float]]:
     """
     Return a crowded second's answers as ``RANKS`` of each of its two halves.
 
     The upper half is the tail beyond ``TAIL``. A second with answers in so many
     buckets has thousands of them, and a threshold needs no more.
     """
-    buckets = sorted(counts)
-    below = list(accumulate(counts[bucket] for bucket in buckets))
-    total = below[-1]
+    buckets, below, total = times.buckets, times.below, times.known
     points = []
     for low, high in ((0.0, TAIL), (TAIL, 1.0)):
         weight = total * (high - low) / RANKS
         first = total * low + weight / 2
         points += [
-            (buckets[bisect_right(below, first + weight * rank)], weight)
+            (buckets[bisect_right(below, first + weight * rank, 1) - 1], weight)
             for rank in range(RANKS)
         ]
     return points
@@ -82,7 +83,7 @@ class Figures:
     def __init__(self, recent: Recent) -> None:
         self._groups = sorted(recent)
         self._below = list(
-            accumulate((recent[group] for group in self._groups), initial=0.0)
+            accumulate(map(recent.__getitem__, self._groups), initial=0.0)
         )
         self.total = self._below[-1]
         """Weight of all answers."""
@@ -128,8 +129,7 @@ class Figures:
     def _at(self, rank: float) -> float:
         place = min(bisect_right(self._below, rank), len(self._groups))
         group = self._groups[place - 1]
-        low = lower_edge_us(group << GROUP_SHIFT)
-        high = upper_edge_us((group << GROUP_SHIFT) + (1 << GROUP_SHIFT) - 1)
+        low, high = EDGES_US[group], EDGES_US[group + 1]
         inside = self._below[place] - self._below[place - 1]
         part = (rank - self._below[place - 1]) / inside if inside else 0.5
         return (low + (high - low) * min(max(part, 0.0), 1.0)) * US

@@ -76,29 +76,31 @@ def rate_of(window: Window, check: Check) -> tuple[int, int]:
 class Times:
     """One window's times, as counts at or above any bucket."""
 
-    __slots__ = ("_above", "_buckets", "_late", "_late_buckets", "known")
+    __slots__ = ("_late", "_late_buckets", "below", "buckets", "counts", "known")
 
     def __init__(self, known: Mapping[int, int], *late: Mapping[int, int]) -> None:
-        self._buckets, self._above = _tails(known)
-        self.known = self._above[0]
+        self.counts = known
+        self.buckets, self.below = _rising(known)
+        """Buckets with answers, rising, and how many answers lie before each."""
+        self.known = self.below[-1]
         """Answers whose time is known."""
         merged: dict[int, int] = {}
         for counts in late:
             for bucket, count in counts.items():
                 merged[bucket] = merged.get(bucket, 0) + count
-        self._late_buckets, self._late = _tails(merged)
+        self._late_buckets, self._late = _rising(merged)
 
     def slower(self, bucket: int) -> tuple[int, int]:
         """Return (at or above ``bucket``, all that can be told apart there)."""
-        late = self._late[bisect_left(self._late_buckets, bucket)]
-        return self._above[bisect_left(self._buckets, bucket)] + late, self.known + late
+        late = self._late[-1] - self._late[bisect_left(self._late_buckets, bucket)]
+        above = self.known - self.below[bisect_left(self.buckets, bucket)]
+        return above + late, self.known + late
 
 
-def _tails(counts: Mapping[int, int]) -> tuple[list[int], list[int]]:
-    """Return the buckets, rising, and the sums from each to the end, and a 0."""
+def _rising(counts: Mapping[int, int]) -> tuple[list[int], list[int]]:
+    """Return the buckets, rising, and the sums before each of them and of all."""
     buckets = sorted(counts)
-    falling = [counts[bucket] for bucket in reversed(buckets)]
-    return buckets, list(accumulate(falling, initial=0))[::-1]
+    return buckets, list(accumulate(map(counts.__getitem__, buckets), initial=0))
 
 
 class Samples:

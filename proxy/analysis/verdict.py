@@ -218,5 +218,6 @@ def _settled(
     elif ready and not finding.suspicious and finding.canary is not None:
         verdict = Verdict.PASS
     missing = needed if finding.suspicious else min(needed, progress.requests_missing)
-    requests = replace(finding.requests, needed=missing)
+    seen = finding.requests
+    requests = seen if seen.needed == missing else replace(seen, needed=missing)
     return replace(finding, verdict=verdict, requests=requests)

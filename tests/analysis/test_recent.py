@@ -15,6 +15,7 @@ from proxy.analysis.recent import (
     tolerated,
     with_added,
 )
+from proxy.analysis.samples import Times
 from proxy.model.buckets import BUCKET_COUNT, bucket_of, lower_edge_us
 from tests.support.samples import buckets, lognormal_ms
 
@@ -25,7 +26,7 @@ def test_a_threshold_leaves_about_its_share_above() -> None:
     """At p99 about one of a hundred of stable's answers is slower."""
     random = Random(1)  # noqa: S311 -- a simulation
     counts = buckets(lognormal_ms(random, 20_000, 80.0, 0.6))
-    figures = Figures(with_added({}, counts))
+    figures = Figures(with_added({}, Times(counts)))
 
     for quantile in (0.5, 0.9, 0.99):
         at = figures.threshold(quantile)
@@ -35,7 +36,7 @@ def test_a_threshold_leaves_about_its_share_above() -> None:
 
 def test_equal_times_are_never_above_their_own_threshold() -> None:
     """Of two edges equally near the upper one is taken."""
-    figures = Figures(with_added({}, {bucket_of(100_000): 100}))
+    figures = Figures(with_added({}, Times({bucket_of(100_000): 100})))
 
     for quantile in (0.5, 0.99):
         assert figures.threshold(quantile) > bucket_of(100_000)
@@ -43,7 +44,7 @@ def test_equal_times_are_never_above_their_own_threshold() -> None:
 
 def test_few_answers_give_no_threshold() -> None:
     """A quantile of a handful is its maximum and nothing else."""
-    figures = Figures(with_added({}, {700: int(BASELINE_MIN) - 1}))
+    figures = Figures(with_added({}, Times({700: int(BASELINE_MIN) - 1})))
 
     assert figures.threshold(0.5) == -1
     assert Figures({}).quantile_s(0.5) is None
@@ -53,7 +54,7 @@ def test_few_answers_give_no_threshold() -> None:
 @given(times_ms)
 def test_a_quantile_is_right_to_a_group(times: list[float]) -> None:
     """Figures are off by 3.2 % at most, whatever the times."""
-    figures = Figures(with_added({}, buckets(times)))
+    figures = Figures(with_added({}, Times(buckets(times))))
 
     shown_s = figures.quantile_s(0.5)
 
@@ -66,7 +67,7 @@ def test_a_quantile_is_right_to_a_group(times: list[float]) -> None:
 @given(times_ms)
 def test_bounds_hold_the_quantile(times: list[float]) -> None:
     """What is shown lies inside its interval."""
-    figures = Figures(with_added({}, buckets(times)))
+    figures = Figures(with_added({}, Times(buckets(times))))
 
     low, high = figures.bounds_s(0.5)
 
@@ -96,10 +97,10 @@ def test_the_tolerance_is_rounded_up(bucket: int, ratio: float, delta_s: float) 
 
 def test_nothing_added_is_the_same_histogram() -> None:
     """Only what came is counted, a group each two buckets."""
-    recent = with_added({}, Counter([10, 11, 12]))
+    recent = with_added({}, Times(Counter([10, 11, 12])))
 
     assert recent == {5: 2.0, 6: 1.0}
-    assert with_added(recent, {}) is recent
+    assert with_added(recent, Times({})) is recent
 
 
 def test_a_crowded_second_is_thinned_and_keeps_its_quantiles() -> None:
@@ -108,7 +109,7 @@ def test_a_crowded_second_is_thinned_and_keeps_its_quantiles() -> None:
     counts = buckets(lognormal_ms(random, 40_000, 80.0, 1.2))
     assert len(counts) > DENSE
 
-    whole = Figures(with_added({}, counts))
+    whole = Figures(with_added({}, Times(counts)))
 
     assert whole.total == pytest.approx(40_000)
     for quantile in (0.5, 0.9, 0.99):
