@@ -159,10 +159,7 @@ def stake(bet: Bet, part: float) -> Bet:
 
 def settled(bet: Bet, bets: Iterable[float], cap: float) -> Bet:
     """Return the bet after a block; no effect gains more than e^``cap``."""
-    wealth = [
-        one * exp(min(cap, x))
-        for one, x in zip(bet.wealth, bets, strict=True)
-    ]
+    wealth = [one * exp(min(cap, x)) for one, x in zip(bet.wealth, bets, strict=True)]
     if max(wealth) > WEALTH_MAX or min(wealth) <= WEALTH_MIN:
         wealth = [min(one, WEALTH_MAX) if one > WEALTH_MIN else 0.0 for one in wealth]
     return Bet(tuple(wealth), bet.reserve)
