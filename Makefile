@@ -22,8 +22,13 @@ LOCKER := uv==0.13.9
 LOCK_OPTIONS := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 # What must not break unseen: every branch of these is worth a test.
-PURE := proxy/errors.py proxy/model proxy/http1 proxy/routing proxy/parallel proxy/analysis proxy/rollout
+PURE := proxy/errors.py proxy/model proxy/http1 proxy/routing proxy/parallel proxy/analysis proxy/rollout proxy/parallel
 PURE_BRANCHES_MIN := 95
+
+# Most tests wait for something, so two shares of them run at once. Of the first
+# the branches are measured; the other is all that is not named here.
+MEASURED := $(addprefix tests/,admin analysis cli control http1 model parallel rollout routing settings telemetry)
+OTHERS := $(VENV)/pytest-others.log
 
 # The path of a program in (1), installed as package (2) where that is possible.
 define need
@@ -65,11 +70,15 @@ check: $(VENV)/.ready-dev ## format, lint, types, import contracts, docstrings, 
 test: $(VENV)/.ready-dev ## every test, the branches of the pure packages, the hot path's cost
 	@$(call needs,$(TEST_PROGRAMS))
 	$(BIN)/python -m coverage erase
-	PATH="$$PATH:/usr/sbin:/sbin" $(BIN)/python -m coverage run -m pytest $(PYTEST_ARGS) 2>&1 | tee $(VENV)/pytest.log
+	@export PATH="$$PATH:/usr/sbin:/sbin"; \
+	  $(BIN)/python -m pytest $(PYTEST_ARGS) $(addprefix --ignore=,$(MEASURED)) >$(OTHERS) 2>&1 & \
+	  others=$$!; trap 'kill $$others 2>/dev/null' EXIT; status=0; \
+	  $(BIN)/python -m coverage run -m pytest $(PYTEST_ARGS) $(MEASURED) || status=$$?; \
+	  echo "== the tests of real processes and sockets, which ran meanwhile"; \
+	  wait $$others || status=$$?; cat $(OTHERS); exit $$status
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python .ci/pure_branches.py $(PURE_BRANCHES_MIN) $(PURE)
 	$(BIN)/python benchmarks/guard.py
-	@tail -n 1 $(VENV)/pytest.log
 
 .PHONY: fuzz
 fuzz: $(VENV)/.ready-dev ## parsers by coverage, then real origins by hostile talks; FUZZ_S=60

@@ -61,7 +61,7 @@ async def test_what_is_asked_for_is_told_in_order(tmp_path: Path) -> None:
     assert events == ["started", "paused", "rolled_back"]
     assert server.documents[2]["decision"]["who"] == "ann"
     assert server.documents[2]["headline"] == "shop 2.4.0: rolled back"
-    assert works.news.sent["shop", "sent"] == 3
+    await eventually(lambda: works.news.sent["shop", "sent"] == 3)
 
 
 async def test_the_same_news_are_told_once(tmp_path: Path) -> None:
