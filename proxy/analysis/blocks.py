@@ -186,8 +186,9 @@ def closed(
     if check.judged and (counts[1] or counts[3]):
         won_worse, won_beyond = bets_of(check, counts, baseline=baseline)
         same = won_beyond is won_worse and worse == beyond
-        worse = settled(worse, won_worse, check.cap)
-        beyond = worse if same else settled(beyond, won_beyond, check.cap)
+        cap = check.cap_of(counts[0], counts[1])
+        worse = settled(worse, won_worse, cap)
+        beyond = worse if same else settled(beyond, won_beyond, cap)
         if safe is not None and warm:
             won = safe_bets_of(check, counts, state.open_safe, plan)
             safe = settled(safe, won, check.cap)

@@ -47,8 +47,16 @@ WARMUP_RATE_DELTA = 0.05
 
 CAP_RATE = 3.5
 """Nats that one block may give for a rate: no single second decides."""
-CAP_TIME = 1.5
-"""The same for times, which stalls of one instance make slow all at once."""
+CAP_TIME = 2.0
+"""The same for times."""
+CAP_STALL = 1.0
+"""The same for times of a tail, in a block that looks like a stall of the canary."""
+STALL_PART = 0.25
+"""It looks like one when so much of its answers are of the tail at once, and"""
+STALL_MIN = 2
+"""they are so many. A release that is slower for everybody shows at p50 as well."""
+TAIL_MIN = 0.75
+"""Quantiles above this are of a tail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,23 @@ class Check:
     def timed(self) -> bool:
         """Whether it judges times and not rates."""
         return self.quantile is not None
+
+    def cap_of(self, slow: int, answers: int) -> float:
+        """
+        Return what a block may give whose canary had so many slow answers.
+
+        A bet may always be lowered, whatever it is lowered for (E[e^x] ≤ 1
+        stays), so this costs no alpha: only the evidence of answers that one
+        pause made slow all at once, where independence is not to be had.
+        """
+        if (
+            self.quantile is not None
+            and self.quantile > TAIL_MIN
+            and slow >= STALL_MIN
+            and slow > STALL_PART * answers
+        ):
+            return CAP_STALL
+        return self.cap
 
     @property
     def counted(self) -> bool:
@@ -213,9 +238,9 @@ def _check(slo: Slo, route: str, part: float) -> Check:
 
 def _grid_of(quantile: float) -> tuple[float, ...]:
     """Return the effects that are likely about a quantile."""
-    if quantile <= 0.75:  # noqa: PLR2004 -- half of everything is slower or not
+    if quantile <= TAIL_MIN:  # half of everything is slower or not
         return GRID_MIDDLE
-    return GRID_HIGH if quantile <= 0.95 else GRID_TAIL  # noqa: PLR2004 -- as above
+    return GRID_HIGH if quantile <= 0.95 else GRID_TAIL  # noqa: PLR2004 -- p90, p99
 
 
 def worst_first(checks: Iterable[Check]) -> dict[str, list[Check]]:

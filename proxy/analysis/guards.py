@@ -26,7 +26,7 @@ from proxy.analysis.bets import (
     stake,
     value_of,
 )
-from proxy.analysis.checks import CAP_RATE, CAP_TIME
+from proxy.analysis.checks import CAP_RATE
 from proxy.analysis.samples import CLIENT_CODES, Samples, finished, is_error
 from proxy.analysis.values import RouteEvidence, Window
 from proxy.model.judge_state import Bet, SelfCheckState, ShareState
@@ -43,6 +43,8 @@ slower version, and requests that a sweep counted a moment too early."""
 SELF_QUANTILES = (0.5, 0.9, 0.99)
 SELF_GRIDS = (GRID_ERRORS, GRID_MIDDLE, GRID_HIGH, GRID_TAIL)
 """Errors, then each of ``SELF_QUANTILES``; each in both directions."""
+SELF_CAP_TIME = 1.5
+"""Nats that one block may give for times; it marks every verdict, so with care."""
 SELF_VALUE_MAX = 1e4
 """An alarm fades once stable agrees with itself again, in a time that is bounded."""
 
@@ -236,7 +238,7 @@ def _settled(
 ) -> Bet:
     """Return one direction settled; place 0 is errors."""
     if place:
-        after = settled(bet, exceedance_bets(*counts, grid=grid), CAP_TIME)
+        after = settled(bet, exceedance_bets(*counts, grid=grid), SELF_CAP_TIME)
     else:
         after = settled(bet, rate_bets(*counts, grid=grid), CAP_RATE)
     if max(after.wealth) <= SELF_VALUE_MAX:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.analysis.checks import checks_of, gross, slo_id
+from proxy.analysis.checks import CAP_STALL, checks_of, gross, slo_id
 from proxy.model.judging import DEFAULT_GUARD, Slo
 
 SLOS = (
@@ -122,3 +122,27 @@ def test_only_gross_faults_count_while_warming_up() -> None:
     assert checks[1].ratio == 5.0
     assert (checks[2].ratio, checks[2].delta) == (2.0, 0.05)
     assert (checks[3].ratio, checks[3].delta) == (3.0, 0.5)
+
+
+def test_a_stall_of_the_canary_gives_a_tail_little() -> None:
+    """One pause makes many answers slow at once: they are no many witnesses."""
+    limit, ratio, middle, high = checks_of(
+        (
+            Slo("latency", quantile=0.99, max=0.5),
+            Slo("latency", quantile=0.99, max_ratio=1.1),
+        ),
+        ("",),
+    )
+
+    for check in (limit, ratio, high):
+        assert check.cap_of(10, 40) == check.cap
+        assert check.cap_of(11, 40) == CAP_STALL < check.cap
+        assert check.cap_of(1, 2) == check.cap
+    assert middle.cap_of(40, 40) == middle.cap
+
+
+def test_a_stall_gives_rates_what_it_gave() -> None:
+    """A quarter of all answers failing is no pause."""
+    (check,) = checks_of((Slo("error_rate", max_ratio=1.25),), ("",))
+
+    assert check.cap_of(20, 20) == check.cap
