@@ -20,6 +20,8 @@ from decisions.scenarios import ALL, BAD, BY_NAME, GOOD
 from decisions.trial import HELD, PROMOTED, ROLLED_BACK, Job, Result, lead
 
 SUBJECT: Final = "headgate"
+PLAIN: Final = "plain"
+"""Runs as often as the subject: they differ by little."""
 PROCESSES: Final = 2
 RUNS: Final = {5.0: 12, 50.0: 32, 1000.0: 6}
 """Runs of each scenario and rule by requests a second."""
@@ -66,7 +68,7 @@ def _jobs(options: argparse.Namespace) -> Iterable[Job]:
     for rate in rates:
         for rule in rules:
             count = options.runs or runs.get(rate, min(runs.values()))
-            if not options.runs and rule != SUBJECT:
+            if not options.runs and rule not in {SUBJECT, PLAIN}:
                 count = max(count // OTHERS_PART, 1)
             for name in options.scenarios or [one.name for one in ALL]:
                 for seed in range(count):

@@ -2,9 +2,10 @@
 Who decides: Headgate's judge, and the usual rules of others as yardsticks.
 
 Each rule is asked once a second with both arms of that second and answers
-"hold", "advance" or "rollback". The rules of others follow their sources with
-the values of their tutorials, and read exact histograms, which flatters them
-(Prometheus' buckets are coarser):
+"hold", "advance" or "rollback". ``plain`` is the judge's own method without its
+refinements. The rules of others follow their sources with the values of their
+tutorials, and read exact histograms, which flatters them (Prometheus' buckets
+are coarser):
 
 - Flagger (``scheduler.go``): every 60 s, windows of a minute, a failed check is
   never forgotten, rollback once five have failed.
@@ -17,10 +18,21 @@ the values of their tutorials, and read exact histograms, which flatters them
 
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import erfc, sqrt
-from typing import Protocol
 
+from decisions.plain import Plain
+from decisions.terms import (
+    ADVANCE,
+    ERROR_DELTA,
+    ERROR_MAX,
+    ERROR_RATIO,
+    HOLD,
+    RATIO,
+    ROLLBACK,
+    STEP_S,
+    Moment,
+    Rule,
+)
 from decisions.traffic import LIMIT_BUCKET, LIMIT_S, Arm
 from proxy.analysis import (
     ALL_ROUTES,
@@ -36,13 +48,6 @@ from proxy.analysis import (
 from proxy.model.buckets import lower_edge_us
 from proxy.model.vocabulary import Verdict
 
-HOLD, ADVANCE, ROLLBACK = "hold", "advance", "rollback"
-STEP_S = 60
-RATIO = 1.10
-ERROR_MAX = 0.01
-ERROR_RATIO = 1.25
-ERROR_DELTA = 0.0005
-
 SLOS = (
     Slo("latency", quantile=0.99, max=LIMIT_S),
     Slo("latency", quantile=0.99, max_ratio=RATIO),
@@ -50,23 +55,6 @@ SLOS = (
     Slo("error_rate", max_ratio=ERROR_RATIO, max_delta=ERROR_DELTA),
     DEFAULT_GUARD,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """Where a rollout stands when a rule is asked; seconds and steps from 1."""
-
-    second: int
-    step: int
-    step_s: int
-
-
-class Rule(Protocol):
-    """Decides one rollout."""
-
-    def decide(self, moment: Moment, canary: Arm, stable: Arm) -> str:
-        """Return what follows from this second."""
-        ...
 
 
 class Headgate:
@@ -249,6 +237,7 @@ class Kayenta:
 
 RULES: dict[str, Callable[[], Rule]] = {
     "headgate": lambda: Headgate(JudgePlan(SLOS)),
+    "plain": Plain,
     "headgate-299": lambda: Headgate(JudgePlan(SLOS, min_requests=299)),
     "flagger-abs": lambda: Flagger(within_limits),
     "flagger-rel": lambda: Flagger(within_stable),

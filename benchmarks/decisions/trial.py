@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from decisions.rules import ADVANCE, ROLLBACK, RULES, Moment
+from decisions.rules import RULES
 from decisions.scenarios import BY_NAME
+from decisions.terms import ADVANCE, ROLLBACK, Moment
 from decisions.traffic import Traffic
 
 STEPS = (5.0, 20.0, 40.0, 60.0, 80.0)
