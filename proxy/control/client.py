@@ -98,12 +98,16 @@ async def connect(endpoint: str, *, timeout_s: float) -> None:
         OSError: nobody accepted in time.
     """
     target = parse_endpoint(endpoint)
+    loop = asyncio.get_running_loop()
     async with asyncio.timeout(timeout_s):
         if target.unix is not None:
-            _, writer = await asyncio.open_unix_connection(target.unix)
+            made = loop.create_unix_connection(asyncio.Protocol, target.unix)
+            transport, _ = await made
         else:
-            _, writer = await asyncio.open_connection(target.host, target.port)
-    writer.close()
+            transport, _ = await loop.create_connection(
+                asyncio.Protocol, target.host, target.port
+            )
+    transport.close()
 
 
 async def read_body(

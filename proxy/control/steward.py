@@ -227,12 +227,10 @@ class Steward:
 
     def change(self) -> Change:
         """Return what is to be saved now."""
-        document = encode(self.memory)
-        assert isinstance(document, dict)
         return Change(
             self.name,
             self.revision,
-            document,
+            self.memory,
             tuple(self._written(decision) for decision in self._unsaved),
             tuple(self._ended),
         )
