@@ -2,8 +2,8 @@
 The configuration file: what it can say, what is wrong with it, what it means.
 
 ``load`` turns a file into ``Loaded`` or raises one ``SettingsError`` with every
-mistake. Everything else reads the frozen tree in ``schema``. PyYAML and pydantic
-stay behind this package.
+mistake. Everything else reads the frozen tree in ``schema``. PyYAML and pydantic's
+models stay behind this package.
 """
 
 from proxy.settings.loading import (
