@@ -8,7 +8,7 @@ and found again by the next table, so a reload closes no connection.
 
 import ipaddress
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from proxy.dataplane import events, heads, recorder
 from proxy.dataplane.budget import Budget
@@ -26,6 +26,9 @@ from proxy.routing.decide import (
 )
 from proxy.routing.table import HEADER_UNIT, Endpoint, RouteTable, Service, Version
 from proxy.telemetry import layout
+
+if TYPE_CHECKING:
+    from proxy.dataplane.exchange import Exchange
 
 PoolKey = tuple[str, str, Endpoint, bool]
 """Service, version, endpoint, and whether it is the mirror's."""
@@ -182,6 +185,7 @@ class BoundService:
         "base",
         "canary",
         "control_cell",
+        "copied",
         "events",
         "first_byte_s",
         "has_units",
@@ -209,6 +213,8 @@ class BoundService:
     ) -> None:
         self.service = service
         self.mirror_pools = mirror_pools
+        self.copied = _copier() if mirror_pools else None
+        """Makes a request's first attempt and sends its copies, where there are any."""
         self.name = service.name
         self.versions = versions
         self.base = layout.service_base(service.slot)
@@ -319,6 +325,13 @@ class BoundTable:
         except ValueError:
             return False
         return any(peer in network for network in self.trusted)
+
+
+def _copier() -> "Callable[[Exchange], None]":
+    """Return what sends copies; a worker without a mirror does without the module."""
+    from proxy.dataplane import mirror  # noqa: PLC0415 -- 0.1 MiB a worker
+
+    return mirror.start
 
 
 class Live:

@@ -17,12 +17,10 @@ from proxy.dataplane import (
     endpoints,
     expiry,
     heads,
-    mirror,
     recorder,
     retry,
 )
 from proxy.dataplane.expiry import NEVER
-from proxy.dataplane.pairing import Tee
 from proxy.dataplane.pool import Pool
 from proxy.dataplane.replies import FAILURES, problem_body
 from proxy.dataplane.upstream import Upstream
@@ -37,6 +35,8 @@ if TYPE_CHECKING:
 
     from proxy.dataplane.bound import BoundService, BoundTable
     from proxy.dataplane.downstream import Downstream
+    from proxy.dataplane.mirror import Copies
+    from proxy.dataplane.pairing import Tee
 
 FRESH_S_MAX: Final = 0.9
 """A request that must not be sent twice takes a connection idle for less than 1 s;
@@ -142,7 +142,7 @@ class Exchange:
         self.body_bytes = 0
         self.early = b""
         self.replay: bytes | None = b""
-        self.mirrored: mirror.Copies | None = None
+        self.mirrored: Copies | None = None
         self.tee: Tee | None = None
         self.started_s = 0.0
         self.sent_s = 0.0
@@ -175,8 +175,8 @@ class Exchange:
         if service.request_s is not None:
             self.total_s = self.started_s + service.request_s
         service.routed(self)
-        if service.mirror_pools:
-            mirror.start(self)
+        if service.copied is not None:
+            service.copied(self)
         else:
             self.attempt()
 

@@ -12,7 +12,6 @@ import ctypes
 import os
 import signal
 from collections.abc import Iterable
-from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -93,7 +92,9 @@ def set_title(title: str) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NAME, title.encode()[:COMM_BYTES_MAX], 0, 0, 0)
     try:
-        stat = Path("/proc/self/stat").read_bytes()
+        # Not by pathlib: importing it takes 0.4 MiB of each worker.
+        with open("/proc/self/stat", "rb") as file:  # noqa: PTH123
+            stat = file.read()
     except OSError:
         return
     start, end = _argument_area(stat)
