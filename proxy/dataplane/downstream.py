@@ -266,9 +266,10 @@ class Downstream(asyncio.BufferedProtocol):
         if not exchange.body_done:
             if rest:
                 self.pending = b""
-                self.pending = upload.take(exchange, rest)
-                if self.closing:
-                    return
+                if not upload.take_whole(exchange, rest):
+                    self.pending = upload.take(exchange, rest)
+                    if self.closing:
+                        return
             if self.ended and not exchange.body_done:
                 self.exchange = None  # its end will never come (RFC 9112 section 8)
                 self.close()

@@ -206,7 +206,13 @@ class Exchange:
         else:
             # It cannot be tried again: nobody gains by giving up early.
             self.answer_s = self.service.timeouts.first_byte or NEVER
-            upstream = pool.take_fresh(self.worker.now_s - FRESH_S_MAX)
+            upstream = pool.idle.pop() if pool.idle else None
+            since_s = self.worker.now_s - FRESH_S_MAX
+            if upstream is not None and (
+                not upstream.usable or upstream.idle_since < since_s
+            ):
+                pool.idle.append(upstream)
+                upstream = pool.take_fresh(since_s)
         if upstream is not None:
             self._send(upstream, pool)
             return
@@ -285,7 +291,7 @@ class Exchange:
             added = heads.forwarding_fields(request, down) + self.tracing
         else:
             added = down.peer_fields + request.host + self.tracing
-        if request.chunked or request.length >= 0:
+        if not request.framed:
             added += heads.body_fields(request)
         if request.upgrade or request.te_trailers:
             added += heads.connection_fields(request)

@@ -152,7 +152,9 @@ def tracing_fields(request: Request, ids: "Ids") -> bytes:
 
 
 def body_fields(request: Request) -> bytes:
-    """Return the framing of a request's body."""
+    """Return the framing of a request's body, where its lines have none."""
+    if request.framed:
+        return b""
     if request.chunked:
         framing = b"\r\nTransfer-Encoding: chunked"
     elif request.length >= 0:

@@ -18,6 +18,22 @@ if TYPE_CHECKING:
     from proxy.dataplane.exchange import Exchange
 
 
+def take_whole(exchange: "Exchange", data: bytes) -> bool:
+    """
+    Take a body that came with its head, and nothing behind it; False if it did not.
+
+    Nothing was sent yet, and its length was compared with the cap.
+    """
+    size = len(data)
+    if size != exchange.body_left or size > retry.REPLAY_BYTES_MAX:
+        return False
+    exchange.replay = exchange.early = data
+    exchange.body_bytes = size
+    exchange.body_left = 0
+    exchange.body_done = True
+    return True
+
+
 def take(exchange: "Exchange", data: bytes) -> bytes:
     """Send body bytes on; return what lies behind the body's end."""
     rest = b""

@@ -15,6 +15,7 @@ from proxy.http1.fields import CLEAN_TARGET, CLEAN_VALUE, TOKEN, WHITESPACE
 from proxy.http1.refusals import (
     BAD_FIELD,
     BAD_HOST,
+    BAD_LENGTH,
     BAD_LINE,
     BAD_TARGET,
     BAD_VERSION,
@@ -30,6 +31,7 @@ from proxy.http1.steering import (
     CONNECTION,
     DROP,
     HOST,
+    LENGTH,
     PASS,
     VIA,
     WATCH,
@@ -94,7 +96,8 @@ class Request:
     Content-Length; ``minor`` is the client's HTTP/1 minor version; ``plain``
     that the answer's framing depends on the answer alone: HTTP/1.1, not HEAD,
     no upgrade, and the connection stays. ``named`` are the fields that Connection
-    takes away, from trailers too. ``start`` is the request line and the
+    takes away, from trailers too. ``framed`` that there is no body or that a
+    Content-Length stayed in ``lines``. ``start`` is the request line and the
     lines as they go to the origin, once made. A request may be shared by all
     that have the same head: nothing changes it after it was returned.
     """
@@ -104,6 +107,7 @@ class Request:
         "close",
         "expect_continue",
         "forwarded",
+        "framed",
         "host",
         "hostname",
         "length",
@@ -129,6 +133,7 @@ class Request:
         self.hostname = b""
         self.length = -1
         self.chunked = False
+        self.framed = True
         self.close = minor == 0
         self.plain = minor > 0 and method != b"HEAD"
         self.start = b""
@@ -283,10 +288,8 @@ class RequestParser:
                 removed.append(lines[place])
                 if kind != DROP:
                     special.append(known)
-        for line in removed:
-            lines.remove(line)
-        if special:
-            refusal = steering.apply(request, special, self._kinds)
+        if removed:
+            refusal = self._without(request, removed, special)
             if refusal is not None:
                 return refusal
         if request.hostname and request.target[0] == _SLASH:
@@ -294,6 +297,21 @@ class RequestParser:
             request.start = b"" if removed or not first.endswith(VERSION) else head
             return request
         return request if target_agrees(request) else BAD_HOST
+
+    def _without(
+        self, request: Request, removed: list[bytes], special: list[Line]
+    ) -> Refusal | None:
+        """Take the lines out that do not go on, and apply what they mean."""
+        if len(special) == 1 and special[0][0] == LENGTH:
+            length = fields.content_length(special[0][2])
+            if length is None:
+                return BAD_LENGTH
+            request.length = length
+            request.framed = _stays(removed, length)
+            special.clear()
+        for line in removed:
+            request.lines.remove(line)
+        return steering.apply(request, special, self._kinds) if special else None
 
     def _request_line(self, line: bytes) -> Request | Refusal:
         """Parse ``method SP target SP HTTP-version`` (RFC 9112 section 3)."""
@@ -364,6 +382,20 @@ class RequestParser:
                 self._names.clear()
             self._names[name] = facts
         return facts
+
+
+def _stays(removed: list[bytes], length: int) -> bool:
+    """
+    Leave a Content-Length where it is, if it is written as we would write it.
+
+    Then a whole head may go on as it came.
+    """
+    as_ours = b"content-length: %d" % length
+    for line in removed:
+        if line.lower() == as_ours:
+            removed.remove(line)
+            return True
+    return False
 
 
 def _clean_path(target: bytes) -> bool:

@@ -117,6 +117,7 @@ def apply(
             if length is None or request.length >= 0:
                 return BAD_LENGTH
             request.length = length
+            request.framed = False
         elif kind == CLOSE:
             request.close = True
             request.plain = False
@@ -169,6 +170,7 @@ def _transfer_coding(request: "Request", value: bytes) -> Refusal | None:
     if len(codings) > 1:
         return UNKNOWN_CODING
     request.chunked = True
+    request.framed = False
     return None
 
 
