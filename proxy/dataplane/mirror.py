@@ -13,11 +13,12 @@ stable, so that neither version carries more load than the other.
 
 from typing import TYPE_CHECKING, Final
 
-from proxy.dataplane.mirror_leg import MirrorLeg
+from proxy.dataplane.mirror_leg import ComparedLeg, MirrorLeg
 from proxy.dataplane.pairing import CANDIDATE, SECOND, STABLE, Pair, Tee
 from proxy.model.vocabulary import UNIT_BUCKETS, MirrorOutcome, PairOutcome
 from proxy.routing.buckets import bucket_of_unit
 from proxy.routing.decide import share_of
+from proxy.routing.table import Mirror
 from proxy.telemetry.layout import C_MIRROR, C_PAIRS
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from proxy.dataplane.exchange import Exchange
 
 FULL_PERCENT: Final = 100.0
+TO_STABLE: Final = C_PAIRS + int(PairOutcome.TO_STABLE)
+TO_CANDIDATE: Final = C_PAIRS + int(PairOutcome.TO_CANDIDATE)
 KEPT_BYTES_MOST: Final = 60_000_000
 """With so much kept of other answers, no further pair is begun."""
 
@@ -45,15 +48,22 @@ class Copies:
 
 def start(exchange: "Exchange") -> None:
     """Make a live request's first attempt, and send its copies after it."""
-    target = _target(exchange)
+    rule = exchange.service.service.mirror
+    assert rule is not None
+    target = _target(exchange, rule)
     if target is None:
         exchange.attempt()
         return
-    rule = exchange.service.service.mirror
-    if rule is not None and not rule.compares:
-        _send_one(exchange, target, counts_ways=rule.always)
+    if not rule.compares:
+        leg = MirrorLeg(exchange, target, rule)
+        exchange.attempt()
+        exchange.worker.mirrors.add(leg)
+        if exchange.body_done:
+            leg.body_complete(exchange.replay, exchange.body_bytes)
+        else:
+            exchange.mirrored = Copies([leg])
         return
-    legs = _copies(exchange, target)
+    legs = _copies(exchange, target, rule)
     exchange.attempt()
     tee = exchange.tee
     if tee is not None:
@@ -69,74 +79,54 @@ def start(exchange: "Exchange") -> None:
         exchange.mirrored = Copies(legs)
 
 
-def _send_one(
-    exchange: "Exchange", target: "BoundVersion", *, counts_ways: bool
-) -> None:
-    """Make the first attempt, and send the one copy whose answer nobody keeps."""
-    leg = MirrorLeg(exchange, target, None)
-    if counts_ways:
-        _count_way(exchange, target)
-    exchange.attempt()
-    exchange.worker.mirrors.add(leg)
-    if exchange.body_done:
-        leg.body_complete(exchange.replay, exchange.body_bytes)
-    else:
-        exchange.mirrored = Copies([leg])
-
-
-def _count_way(exchange: "Exchange", target: "BoundVersion") -> None:
-    """Count a copy by where it goes, so that unequal loads are noticed."""
-    service = exchange.service
-    rule = service.service.mirror
-    assert rule is not None
-    way = PairOutcome.TO_CANDIDATE
-    if target.index != rule.to:
-        way = PairOutcome.TO_STABLE
-    exchange.worker.words[service.mirror_cell + C_PAIRS + way] += 1
-
-
-def _target(exchange: "Exchange") -> "BoundVersion | None":
+def _target(exchange: "Exchange", rule: Mirror) -> "BoundVersion | None":
     """Return the version to copy to; None if there is none, which is counted."""
     service = exchange.service
-    rule = service.service.mirror
-    assert rule is not None
     if b"x-headgate-mirror" in exchange.request.watched:
         return None
-    target = service.versions[rule.to]
-    shares = service.shares
-    if shares.epoch != exchange.epoch:
-        shares = service.read_shares(exchange.worker.shared, exchange.epoch)
-    if not rule.always and share_of(shares.row, rule.to) > 0:
-        return None
+    target = candidate = service.versions[rule.to]
+    if not rule.always:
+        shares = service.shares
+        if shares.epoch != exchange.epoch:
+            shares = service.read_shares(exchange.worker.shared, exchange.epoch)
+        if share_of(shares.row, rule.to) > 0:
+            return None
     if target is exchange.version:
         if not rule.always or service.stable is None or service.stable is target:
             return None
         target = service.stable
-    skipped = _why_not(exchange, target)
+    words, cell = exchange.worker.words, service.mirror_cell
+    skipped = _why_not(exchange, rule, target, candidate)
     if skipped is not None:
-        exchange.worker.words[service.mirror_cell + C_MIRROR + skipped] += 1
+        words[cell + C_MIRROR + skipped] += 1
         return None
+    if rule.always:  # by where it goes, so that unequal loads are noticed
+        words[cell + (TO_CANDIDATE if target is candidate else TO_STABLE)] += 1
     return target
 
 
-def _why_not(exchange: "Exchange", target: "BoundVersion") -> MirrorOutcome | None:
+def _why_not(
+    exchange: "Exchange",
+    rule: Mirror,
+    target: "BoundVersion",
+    candidate: "BoundVersion",
+) -> MirrorOutcome | None:
     """Return why a request is not copied, or None if it is."""
-    rule = exchange.service.service.mirror
-    assert rule is not None
     request = exchange.request
     worker = exchange.worker
     if rule.excluded.count and rule.excluded.number(request.method, request.path):
         return MirrorOutcome.SKIPPED_ROUTE
     if request.method not in rule.methods and not (
         # Only the candidate may be safe to write to twice, never stable.
-        target.index == rule.to and rule.unsafe.number(request.method, request.path)
+        target is candidate and rule.unsafe.number(request.method, request.path)
     ):
         return MirrorOutcome.SKIPPED_METHOD
     if request.upgrade or request.expect_continue:
         return MirrorOutcome.SKIPPED_UPGRADE
-    if b"range" in request.watched:
+    watched = request.watched
+    if b"range" in watched:
         return MirrorOutcome.SKIPPED_RANGE
-    if b"text/event-stream" in request.watched.get(b"accept", b""):
+    if b"accept" in watched and b"text/event-stream" in watched[b"accept"]:
         return MirrorOutcome.SKIPPED_STREAM
     if request.length > rule.request_body_bytes_max:
         return MirrorOutcome.SKIPPED_BODY
@@ -147,7 +137,6 @@ def _why_not(exchange: "Exchange", target: "BoundVersion") -> MirrorOutcome | No
     if not exchange.service.mirror_pools[target.index]:
         return MirrorOutcome.SKIPPED_ENDPOINT
     # Both ways or not at all: one version must not carry the other's load alone.
-    candidate = exchange.service.versions[rule.to]
     now_s = worker.now_s
     if now_s < candidate.state.copies.until_s or now_s < target.state.copies.until_s:
         return MirrorOutcome.SKIPPED_STOPPED
@@ -163,23 +152,21 @@ def _sampled(exchange: "Exchange", percent: float, salt: bytes) -> bool:
     return exchange.worker.chance.random() * UNIT_BUCKETS < limit
 
 
-def _copies(exchange: "Exchange", target: "BoundVersion") -> list[MirrorLeg]:
+def _copies(
+    exchange: "Exchange", target: "BoundVersion", rule: Mirror
+) -> list[MirrorLeg]:
     """Return the copies to send, and let the live answer be kept for them."""
     service = exchange.service
-    rule = service.service.mirror
-    assert rule is not None
     candidate = service.versions[rule.to]
-    if rule.always:
-        _count_way(exchange, target)
     if not exchange.worker.ring.has_room():
         # Nobody could compare it: the copy goes out, and is no pair.
         at = service.mirror_cell + C_PAIRS + PairOutcome.SKIPPED_QUEUE
         exchange.worker.words[at] += 1
-        return [MirrorLeg(exchange, target, None)]
+        return [MirrorLeg(exchange, target, rule)]
     if target is not candidate:  # the canary serves; stable is asked after it
         pair = Pair(exchange, places=2, sampled=False)
         exchange.tee = Tee(exchange, pair, CANDIDATE)
-        return [MirrorLeg(exchange, target, pair, place=STABLE)]
+        return [ComparedLeg(exchange, target, rule, pair, place=STABLE)]
     safe = exchange.request.method in rule.methods
     chance = exchange.worker.chance
     second = (
@@ -191,12 +178,14 @@ def _copies(exchange: "Exchange", target: "BoundVersion") -> list[MirrorLeg]:
     sampled = safe and rule.noise_sample > 0
     pair = Pair(exchange, places=3 if second else 2, sampled=sampled)
     exchange.tee = Tee(exchange, pair, STABLE)
-    legs = [MirrorLeg(exchange, target, pair)]
+    legs: list[MirrorLeg] = [ComparedLeg(exchange, target, rule, pair)]
     if not second:
         return legs
-    again = MirrorLeg(exchange, exchange.version, pair, place=SECOND, counted=False)
+    again = ComparedLeg(
+        exchange, exchange.version, rule, pair, place=SECOND, counted=False
+    )
     legs.insert(int(chance.random() * 2), again)
     exchange.worker.words[service.mirror_cell + C_PAIRS + PairOutcome.SECOND] += 1
     if share_of(service.shares.row, candidate.index) > 0:
-        legs.append(MirrorLeg(exchange, candidate, None, counted=False))
+        legs.append(ComparedLeg(exchange, candidate, rule, None, counted=False))
     return legs

@@ -1,8 +1,9 @@
 """
 One copy of a request on its way: sent, its answer read to the end, counted.
 
-The answer is dropped, or kept for its ``Pair`` where answers are compared. A
-copy has connections and a deadline of its own, and no retries.
+The answer is dropped, or kept for its ``Pair`` where answers are compared
+(``ComparedLeg``). A copy has connections and a deadline of its own, and no
+retries.
 """
 
 from time import monotonic
@@ -12,7 +13,7 @@ from proxy.dataplane import heads
 from proxy.dataplane.pairing import CANDIDATE, Pair
 from proxy.dataplane.pool import least_loaded
 from proxy.dataplane.upstream import Upstream
-from proxy.http1.forward import request_head
+from proxy.http1.forward import request_head, request_start
 from proxy.http1.framing import ChunkedReader
 from proxy.http1.response import BY_CHUNKS, BY_LENGTH, NO_BODY, Response
 from proxy.model.buckets import bucket_of
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from proxy.dataplane.bound import BoundVersion
     from proxy.dataplane.exchange import Exchange
     from proxy.dataplane.pool import Pool
+    from proxy.routing.table import Mirror
 
 ANSWER_BYTES_MAX: Final = 1_048_576
 """What is read of a copy's answer; a longer one ends its connection."""
@@ -38,6 +40,10 @@ HEAD_BYTES_MAX: Final = 65_536
 FINAL_STATUS_MIN: Final = 200
 ERROR_STATUS_MIN: Final = 500
 MARK: Final = b"\r\nx-headgate-mirror: 1"
+LAST: Final = MARK + b"\r\n\r\n"
+ANSWERED_WORD: Final = C_MIRROR + int(MirrorOutcome.ANSWERED)
+US: Final = 1_000_000
+HEAD: Final = b"HEAD"
 ENDED: Final = {
     Flag.UT: Outcome.TIMEOUT,
     Flag.UF: Outcome.CONNECT_ERROR,
@@ -47,100 +53,89 @@ ENDED: Final = {
 
 
 class MirrorLeg:
-    """One copy on its way: a leg of an origin connection (``upstream.Leg``)."""
+    """
+    One copy on its way: a leg of an origin connection (``upstream.Leg``).
+
+    ``pair`` is what its answer is kept for, at ``place``. ``counted``: its outcome
+    is that of the request, which has just one.
+    """
 
     __slots__ = (
         "_answer_bytes",
-        "_body",
         "_cell",
         "_connecting",
-        "_counted",
         "_first_s",
-        "_head",
         "_held",
         "_kind",
         "_left",
+        "_message",
         "_method",
-        "_pair",
-        "_place",
         "_pool",
         "_reader",
         "_response",
+        "_rule",
         "_target",
         "_upstream",
         "_worker",
         "answer_s",
-        "body_bytes_max",
         "deadline_s",
         "sent_s",
         "table",
     )
 
-    def __init__(
-        self,
-        exchange: "Exchange",
-        target: "BoundVersion",
-        pair: Pair | None,
-        *,
-        place: int = CANDIDATE,
-        counted: bool = True,
-    ) -> None:
-        """
-        Make a copy for ``target``; it is sent by ``body_complete``.
+    pair: "Pair | None" = None
+    place: int = CANDIDATE
+    counted: bool = True
 
-        ``counted``: its outcome is that of the request, which has just one.
-        """
-        rule = exchange.service.service.mirror
-        assert rule is not None
-        self._worker = exchange.worker
+    def __init__(
+        self, exchange: "Exchange", target: "BoundVersion", rule: "Mirror"
+    ) -> None:
+        """Make a copy for ``target``; it is sent by ``body_complete``."""
+        service = exchange.service
+        self._worker = worker = exchange.worker
         self.table = exchange.table
-        self._cell = exchange.service.mirror_cell
+        self._cell = service.mirror_cell
         self._target = target
-        self._pair = pair
-        self._place = place
-        self._counted = counted
-        pools = exchange.service.mirror_pools[target.index]
-        self._pool = least_loaded(pools, self._worker.chance)
+        self._rule = rule
+        pools = service.mirror_pools[target.index]
+        pool = pools[0] if len(pools) == 1 else least_loaded(pools, worker.chance)
+        self._pool = pool
         self._method = exchange.request.method
-        self._head = _mirror_head(exchange, self._pool)
-        self._body = b""
+        self._message = _mirror_head(exchange, pool)
         self._upstream: Upstream | None = None
         self._connecting = False
         self._response: Response | None = None
-        self._reader: ChunkedReader | None = None
         self._held = b""
-        self._kind = 0
-        self._left = 0
-        self._answer_bytes = 0
-        self.sent_s = 0.0
         self._first_s = 0.0
-        self.body_bytes_max = rule.request_body_bytes_max
+        self.sent_s = 0.0
         self.answer_s = rule.timeout_s
-        self.deadline_s = monotonic() + rule.timeout_s
+        self.deadline_s = exchange.started_s + rule.timeout_s
 
     def body_complete(self, body: bytes | None, data_bytes: int) -> None:
         """Start with the body that the live request had; None if not kept."""
-        if body is None or data_bytes > self.body_bytes_max:
+        if body is None or data_bytes > self._rule.request_body_bytes_max:
             self._give_up()
+            return
+        if self.pair is not None:
+            self.pair.request, self.pair.body = self._message, body
+        if body:
+            self._message += body
+        pool = self._pool
+        pool.active += 1
+        upstream = pool.idle.pop() if pool.idle else None
+        if upstream is not None and not upstream.usable:
+            upstream = pool.take()
+        if upstream is None:
+            self._connecting = True
+            pool.connect(self)
         else:
-            self._start(body)
+            self._send(upstream)
 
     def _give_up(self) -> None:
         """End a copy that was never sent."""
-        if self._pair is not None:
-            self._pair.give_up(None)
+        if self.pair is not None:
+            self.pair.give_up(None)
         self._end(MirrorOutcome.SKIPPED_BODY)
-
-    def _start(self, body: bytes) -> None:
-        """Send the copy over a warm connection, or open one."""
-        self._body = body
-        self._pool.active += 1
-        upstream = self._pool.take()
-        self._connecting = upstream is None
-        if upstream is None:
-            self._pool.connect(self)
-        else:
-            self._send(upstream)
 
     def connected(self, upstream: Upstream) -> bool:
         """Use a new connection; False if the copy timed out meanwhile."""
@@ -159,12 +154,10 @@ class MirrorLeg:
         assert upstream.transport is not None
         self._upstream = upstream
         upstream.leg = self
-        if self._pair is not None:
-            self._pair.request, self._pair.body = self._head, self._body
         outbox = self._worker.outbox
         upstream.turn = outbox.turn
-        outbox.post(upstream.transport, self._head + self._body, self)
-        self._head = self._body = b""
+        outbox.post(upstream.transport, self._message, self)
+        self._message = b""
 
     def upstream_data(self, data: bytes) -> None:
         """Read the answer: its head for the status, its body for its end."""
@@ -172,15 +165,16 @@ class MirrorLeg:
         if upstream is not None and upstream.turn == self._worker.outbox.turn:
             self._fail(Flag.UC, MirrorOutcome.FAILED)  # it was not asked yet
             return
-        if self._pair is not None:
-            self._pair.keep(self._place, data)
+        if self.pair is not None:
+            self.pair.keep(self.place, data)
         if self._response is not None:
             self._body_data(data)
             return
         if not self._first_s:
             self._first_s = monotonic()
-        data = self._held + data
-        self._held = b""
+        if self._held:
+            data = self._held + data
+            self._held = b""
         while True:
             end = data.find(b"\r\n\r\n")
             if end < 0:
@@ -196,27 +190,36 @@ class MirrorLeg:
             if response.status >= FINAL_STATUS_MIN:
                 break
         self._response = response
-        self._begin(response, data)
+        if (
+            response.plain
+            and len(data) == response.length <= ANSWER_BYTES_MAX
+            and self._method != HEAD
+        ):
+            self._answered(self._first_s, reusable=True)
+        else:
+            self._begin(response, data)
 
     def _begin(self, response: Response, data: bytes) -> None:
         """Take the answer's head, and ``data``, what is there behind it."""
-        pair = self._pair
+        pair = self.pair
+        self._answer_bytes = 0
+        self._reader = None
         if response.stream:
             if pair is not None:
                 pair.give_up(PairOutcome.SKIPPED_STREAM)
-            self._answered(reusable=False)
+            self._answered(monotonic(), reusable=False)
             return
         self._kind = response.body(self._method)
         self._left = response.length
         if self._kind == BY_LENGTH and self._left > ANSWER_BYTES_MAX:
             if pair is not None:
-                pair.cut(self._place)
-            self._answered(reusable=False)  # nobody would keep the rest
+                pair.cut(self.place)
+            self._answered(monotonic(), reusable=False)  # nobody would keep the rest
             return
         if self._kind == BY_CHUNKS:
             self._reader = ChunkedReader(framed=False)
         if self._kind == NO_BODY:
-            self._answered(reusable=not data)
+            self._answered(monotonic(), reusable=not data)
         elif data:
             self._body_data(data)
 
@@ -225,17 +228,17 @@ class MirrorLeg:
         if self._kind == BY_LENGTH:
             self._left -= len(data)
             if self._left <= 0:
-                self._answered(reusable=self._left == 0)
+                self._answered(monotonic(), reusable=self._left == 0)
                 return
         elif self._reader is not None:
             if self._reader.feed(data) is None:
                 self._fail(Flag.UPE, MirrorOutcome.FAILED)
                 return
             if self._reader.done:
-                self._answered(reusable=not self._reader.rest)
+                self._answered(monotonic(), reusable=not self._reader.rest)
                 return
         if self._answer_bytes > ANSWER_BYTES_MAX:
-            self._answered(reusable=False, cut=True)
+            self._answered(monotonic(), reusable=False, cut=True)
 
     def upstream_ended(self, *, clean: bool) -> None:
         """Count an answer that ended with its connection, or was cut."""
@@ -248,7 +251,7 @@ class MirrorLeg:
                 BY_CHUNKS,
             )
         ):
-            self._answered(reusable=False, clean=True)
+            self._answered(monotonic(), reusable=False, clean=True)
         else:
             self._fail(Flag.UC if clean else Flag.UR, MirrorOutcome.FAILED)
 
@@ -266,40 +269,49 @@ class MirrorLeg:
             self._fail(Flag.UT, MirrorOutcome.TIMEOUT)
 
     def _answered(
-        self, *, reusable: bool, clean: bool = False, cut: bool = False
+        self, now_s: float, *, reusable: bool, clean: bool = False, cut: bool = False
     ) -> None:
         """Count an answer; ``cut``: so much was read of it that nobody keeps it."""
         response = self._response
         assert response is not None
-        now_s = monotonic()
-        words = self._worker.words
-        if self._counted:
-            words[self._cell + C_ATTEMPTS + response.status] += 1
-        if self._counted and response.status < ERROR_STATUS_MIN and not response.stream:
-            for first, total, at_s in (
-                (C_LATENCY, C_LATENCY_SUM_US, now_s),
-                (C_TTFB, C_TTFB_SUM_US, self._first_s),
-            ):
-                value_us = max(int((at_s - self.sent_s) * 1_000_000), 0)
-                words[self._cell + first + bucket_of(value_us)] += 1
-                words[self._cell + total] += value_us
+        worker = self._worker
+        if self.counted:
+            self._count(response, now_s)
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             if reusable and not response.close:
-                upstream.release(self._worker.now_s)
+                upstream.release(worker.now_s)
             else:
                 upstream.close()
         self._pool.active -= 1
         copies = self._target.state.copies
         if cut or copies.failed:
             copies.note(now_s, failed=cut)
-        if self._pair is not None:
+        if self.pair is not None:
             took_s = now_s - self.sent_s
-            self._pair.ended(self._place, Outcome.ANSWERED, took_s, clean=clean)
-        self._end(MirrorOutcome.ANSWERED)
+            self.pair.ended(self.place, Outcome.ANSWERED, took_s, clean=clean)
+        worker.mirrors.discard(self)
+
+    def _count(self, response: Response, now_s: float) -> None:
+        """Add an answer to the mirror's figures."""
+        words, cell, status = self._worker.words, self._cell, response.status
+        words[cell + ANSWERED_WORD] += 1
+        words[cell + C_ATTEMPTS + status] += 1
+        if status >= ERROR_STATUS_MIN or response.stream:
+            return
+        latency_us = max(int((now_s - self.sent_s) * US), 0)
+        latency = ttfb = bucket_of(latency_us)
+        ttfb_us = latency_us
+        if now_s != self._first_s:  # not all came in one read
+            ttfb_us = max(int((self._first_s - self.sent_s) * US), 0)
+            ttfb = bucket_of(ttfb_us)
+        words[cell + C_LATENCY + latency] += 1
+        words[cell + C_LATENCY_SUM_US] += latency_us
+        words[cell + C_TTFB + ttfb] += 1
+        words[cell + C_TTFB_SUM_US] += ttfb_us
 
     def _fail(self, flag: Flag, outcome: MirrorOutcome) -> None:
-        if self._counted:
+        if self.counted:
             self._worker.words[self._cell + C_ATTEMPTS + FLAG_CODE_BASE + flag] += 1
         self._connecting = False
         upstream, self._upstream = self._upstream, None
@@ -307,14 +319,35 @@ class MirrorLeg:
             upstream.close()
         self._pool.active -= 1
         self._target.state.copies.note(monotonic(), failed=True)
-        if self._pair is not None:
-            self._pair.ended(self._place, ENDED.get(flag, Outcome.ABORTED), 0.0)
+        if self.pair is not None:
+            self.pair.ended(self.place, ENDED.get(flag, Outcome.ABORTED), 0.0)
         self._end(outcome)
 
     def _end(self, outcome: MirrorOutcome) -> None:
-        if self._counted:
+        if self.counted:
             self._worker.words[self._cell + C_MIRROR + outcome] += 1
         self._worker.mirrors.discard(self)
+
+
+class ComparedLeg(MirrorLeg):
+    """A copy whose answer is kept, or whose outcome is not the request's."""
+
+    __slots__ = ("counted", "pair", "place")
+
+    def __init__(
+        self,
+        exchange: "Exchange",
+        target: "BoundVersion",
+        rule: "Mirror",
+        pair: "Pair | None",
+        *,
+        place: int = CANDIDATE,
+        counted: bool = True,
+    ) -> None:
+        super().__init__(exchange, target, rule)
+        self.pair = pair
+        self.place = place
+        self.counted = counted
 
 
 def _mirror_head(exchange: "Exchange", pool: "Pool") -> bytes:
@@ -325,6 +358,9 @@ def _mirror_head(exchange: "Exchange", pool: "Pool") -> bytes:
     if not request.host:
         request = request.with_host(pool.authority)
         request.host = pool.authority
+    if request.framed and not down.trusted:  # the rest without its cases
+        start = request.start or request_start(request)
+        return b"".join((start, down.peer_fields, request.host, exchange.tracing, LAST))
     return request_head(
         request,
         heads.body_fields(request)
