@@ -27,7 +27,7 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RECORDED: Final = Path(__file__).with_name("recorded.json")
-SHAPES: Final = ("get", "post", "close", "mirror", "log")
+SHAPES: Final = ("get", "sticky", "post", "close", "mirror", "log")
 YARDSTICK: Final = "yardstick"
 
 LONGER_BY: Final = {YARDSTICK: 2_000, **dict.fromkeys(SHAPES, 400)}
@@ -142,7 +142,9 @@ def _count_all(directory: Path) -> None:
         one = replay.Replay(
             asyncio.new_event_loop(),
             shape if shape in ("post", "close") else "get",
-            Duty(mirror=shape == "mirror"),
+            Duty(
+                mirror=shape == "mirror", cookie="session" if shape == "sticky" else ""
+            ),
             log=shape == "log",
         )
         work[shape] = _requests(one)
