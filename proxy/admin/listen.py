@@ -99,7 +99,14 @@ class _Connection(web.RequestHandler):
         """Answer a broken message, or an error that escaped, as a problem."""
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun already")
-        if exc is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if isinstance(exc, UnicodeEncodeError) and "Expect" in request.headers:
+            # aiohttp repeats an expectation it does not know, and this is no text.
+            response = problem(
+                HTTPStatus.EXPECTATION_FAILED,
+                "UnknownExpectation",
+                "only Expect: 100-continue is understood",
+            )
+        elif exc is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             response = of_unexpected(request.method, request.path, exc)
         else:
             response = problem(status, "MalformedRequest", "the request is not HTTP/1")

@@ -30,6 +30,19 @@ async def test_garbage_is_a_problem_and_closes() -> None:
     assert b"SECRET" not in answer
 
 
+async def test_an_expectation_that_is_no_text_is_417(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """RFC 9110 section 10.1.1; it is the client's mistake, so nothing is logged."""
+    head = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nExpect: \xff100-continue\r\n\r\n"
+    async with admin_api(StandInController()) as api:
+        answer = await say(api.port, head)
+
+    assert b" 417 Expectation Failed\r\n" in answer
+    assert b'"reason": "UnknownExpectation"' in answer
+    assert "admin_request_failed" not in capsys.readouterr().err
+
+
 async def test_an_oversized_field_is_refused() -> None:
     """A head is bounded; the answer is a problem and the connection ends."""
     head = (
