@@ -7,7 +7,7 @@ section 15) and is a value, not an exception.
 
 import re
 from collections.abc import Iterable
-from itertools import compress, repeat
+from itertools import filterfalse
 from typing import Final
 
 from proxy.http1 import fields, steering
@@ -72,13 +72,8 @@ _ABSOLUTE: Final = re.compile(rb"[Hh][Tt][Tt][Pp]://([^/?#]+)")
 Name = tuple[int, bytes, bool]
 """Kind, lower-case name, and whether lines of that name are remembered."""
 
-PASSING: Final[tuple[()]] = ()
-"""What is remembered of a line that is forwarded and of no interest: false."""
-
-UNKNOWN: Final[Line] = (-1, b"", b"")
-"""What stands for a line that is not remembered: true."""
-
-_UNKNOWNS: Final = repeat(UNKNOWN)
+PASSING: Final[Line] = (PASS, b"", b"")
+"""What a line means that is forwarded and of no further interest."""
 
 _SLASH: Final = 0x2F
 
@@ -179,8 +174,9 @@ class RequestParser:
         "_kinds",
         "_last",
         "_names",
+        "_passing",
         "_pseudonym",
-        "_seen",
+        "_special",
         "_target_bytes_max",
     )
 
@@ -197,7 +193,8 @@ class RequestParser:
         self._target_bytes_max = target_bytes_max
         self._fields_max = fields_max
         self._pseudonym = pseudonym
-        self._seen: dict[bytes, Line | tuple[()]] = {}
+        self._passing: set[bytes] = set()
+        self._special: dict[bytes, Line] = {}
         self._names: dict[bytes, Name] = {}
         self._heads: dict[bytes, Request] = {}
         self._last = b""
@@ -265,15 +262,14 @@ class RequestParser:
         request.lines = lines
         special: list[Line] = []
         removed: list[bytes] = []
-        # One look-up a line; what passes is false, so no step is made for it.
-        found = list(map(self._seen.get, lines, _UNKNOWNS))
-        for place, seen in compress(enumerate(found), found):
-            known = self._learn(lines[place]) if seen is UNKNOWN else seen
+        # One look-up a line, by compiled code; most pass and need no step more.
+        for line in filterfalse(self._passing.__contains__, lines):
+            known = self._special.get(line) or self._learn(line)
             if known is None:
                 return BAD_FIELD
-            if not known:  # PASSING
-                continue
             kind = known[0]
+            if kind == PASS:
+                continue
             if kind == WATCH:
                 request.watched.setdefault(known[1], known[2])
             elif kind == HOST:
@@ -285,7 +281,7 @@ class RequestParser:
                 if self._pseudonym and self._pseudonym in known[2]:
                     return LOOP
             else:
-                removed.append(lines[place])
+                removed.append(line)
                 if kind != DROP:
                     special.append(known)
         if removed:
@@ -342,21 +338,28 @@ class RequestParser:
             return BAD_TARGET
         return Request(method, target, minor)
 
-    def _learn(self, line: bytes) -> Line | tuple[()] | None:
+    def _learn(self, line: bytes) -> Line | None:
         """Take a new line apart, and remember it where that is worth it."""
         name, colon, value = line.partition(b":")
         facts = self._names.get(name) or self._learn_name(name)
         if facts is None or not colon or value.translate(CLEAN_VALUE) != value:
             return None
         kind, name, lasting = facts
-        known: Line | tuple[()] = PASSING
+        known = PASSING
         if kind != PASS:
             known = self._known(kind, name, value.strip(WHITESPACE))
         if lasting and len(line) <= fields.LINE_BYTES_MAX:
-            if len(self._seen) >= fields.LINES_MAX:
-                self._seen.clear()
-            self._seen[line] = known
+            self._remember(line, known)
         return known
+
+    def _remember(self, line: bytes, known: Line) -> None:
+        if len(self._passing) + len(self._special) >= fields.LINES_MAX:
+            self._passing.clear()
+            self._special.clear()
+        if known is PASSING:
+            self._passing.add(line)
+        else:
+            self._special[line] = known
 
     def _known(self, kind: int, name: bytes, value: bytes) -> Line:
         """Return what a line of interest means."""
