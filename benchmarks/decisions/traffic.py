@@ -85,6 +85,8 @@ def table(shape: Shape, scale: int) -> tuple[int, ...]:
     return tuple(buckets)
 
 
+P99_BUCKET = table(USUAL, 0)[TABLE * 99 // 100]
+"""What the proxy takes for slow; here without the drift, which is not looked at."""
 LIMIT_BUCKET = bucket_of(int(LIMIT_S * 1e6))
 
 
@@ -182,10 +184,12 @@ class Traffic:
             arm.requests += 1
             if bad:
                 arm.errors += 1
-                self._heard[side].failed(who, 500, t)
+                self._heard[side].ended(who, 500, t)
                 continue
             times = table(USUAL, round(log(factor * common) * SCALE_STEPS))
-            arm.times[times[int(chance.random() * TABLE)]] += 1
+            bucket = times[int(chance.random() * TABLE)]
+            arm.times[bucket] += 1
+            self._heard[side].ended(who, 200, t, slow=bucket >= P99_BUCKET)
         return arms
 
     def _add_client(self, t: int, arms: list[Arm], rate: float, share: float) -> None:
@@ -202,9 +206,10 @@ class Traffic:
             arm.requests += 1
             if kind == "failing":
                 arm.errors += 1
-                heard.failed("client", 500, t)
+                heard.ended("client", 500, t)
             else:
                 arm.times[bucket_of(int(MEDIAN_S * CLIENT_FACTOR * 1e6))] += 1
+                heard.ended("client", 200, t, slow=True)
 
 
 @lru_cache(maxsize=2048)

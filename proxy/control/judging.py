@@ -21,6 +21,7 @@ from proxy.control.fairness import Fairness, Loads, without_latency
 from proxy.control.pushes import Pushes
 from proxy.control.steward import Steward
 from proxy.control.weights import shares
+from proxy.model.buckets import BUCKET_COUNT
 from proxy.model.external import Measured, Reading, Readings
 from proxy.model.judge_state import JudgeState
 from proxy.model.judging import Judgement
@@ -151,6 +152,7 @@ class Judging:
             rollout_age_s=run.run_s,
             dt_s=dt_s,
         )
+        self._slab.set_slow(slot, _slow(state))
         why = self._unfair(steward, allocation, roles.epoch)
         if why:
             judgement = without_latency(judgement, why)
@@ -244,6 +246,12 @@ class Judging:
             f" over all workers {lately.sentence(limits.requests)}",
             blamed=not lately.shared(limits.requests),
         )
+
+
+def _slow(state: JudgeState) -> int:
+    """Return the bucket of stable's p99 of late; 0 while it is not known."""
+    at = state.itself.at[-1:]
+    return at[0] if at and at[0] < BUCKET_COUNT else 0
 
 
 def _ratio(live: Mapping[int, int], canary: int, stable: int) -> float:

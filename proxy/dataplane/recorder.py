@@ -37,6 +37,7 @@ from proxy.telemetry.layout import (
     RS_LATE,
     RS_TRIP,
     S_FLOOR,
+    S_SLOW,
 )
 
 if TYPE_CHECKING:
@@ -215,10 +216,11 @@ def _witness(
     worker = exchange.worker
     words = worker.words
     service = exchange.service
-    if exchange.epoch < worker.shared[service.base + S_FLOOR]:
+    shared, base = worker.shared, service.base
+    if exchange.epoch < shared[base + S_FLOOR]:
         words[service.region + RS_LATE] += 1
         return
-    if code >= FAILED_STATUS_MIN:
+    if code >= FAILED_STATUS_MIN or 0 < shared[base + S_SLOW] <= latency:
         silence(exchange)
     for bank in exchange.evidence:
         words[bank + B_CODES + code] += 1
@@ -232,7 +234,7 @@ def _witness(
 
 
 def silence(exchange: "Exchange") -> None:
-    """Hear the unit of a failed request no more for ``FAILED_AGAIN_S``."""
+    """Hear the unit of a failed or slow request not for ``FAILED_AGAIN_S``."""
     if exchange.unit:
         worker = exchange.worker
         worker.seen[exchange.version.seen + exchange.bucket] = worker.ahead or 1

@@ -3,8 +3,9 @@ Who is heard as a witness: which requests of one unit are evidence.
 
 One busy client is one witness and not a thousand, so a unit's bucket is heard
 at most once in ``WITNESS_AGAIN_S`` seconds per version, and after an answer that
-was an error not for ``FAILED_AGAIN_S``: a client whose every request fails,
-whichever version answers, sits on one arm and would speak against it each time.
+was an error, or slower than 99 of a hundred of stable's, not for ``FAILED_AGAIN_S``:
+a client whose every request fails or is slow, whichever version answers, sits on
+one arm and would speak against it each time.
 Both arms are treated alike, so what is left is as comparable as before. The
 data plane keeps the same rule in shared memory; this is the rule itself.
 """
@@ -32,7 +33,9 @@ class Witnesses:
         self._silent_until_s[unit] = now_s + WITNESS_AGAIN_S
         return True
 
-    def failed(self, unit: Hashable, code: int, now_s: float) -> None:
-        """Note how a request that was evidence ended."""
-        if code >= FAILED_STATUS_MIN:
+    def ended(
+        self, unit: Hashable, code: int, now_s: float, *, slow: bool = False
+    ) -> None:
+        """Note how a request that was evidence ended; ``slow``: beyond stable's p99."""
+        if code >= FAILED_STATUS_MIN or slow:
             self._silent_until_s[unit] = now_s + FAILED_AGAIN_S

@@ -69,6 +69,7 @@ S_FLOOR = 1  # completions of an epoch below it are late
 S_ROWS = 2
 ROW_WORDS = 16  # entries (version index << 32 | upper bound), the last bound 100000
 S_CHECKS = S_ROWS + 2 * ROW_WORDS  # + version: what health checks say of its endpoints
+S_SLOW = SERVICE_WORDS - 1  # latency bucket from which an answer is slow; 0: none is
 CHECKED_MAX = 48
 """Endpoints of a version that have a bit (set: down) in its word of checks."""
 CHECK_TAG_SHIFT = 48

@@ -10,8 +10,8 @@ The slab: one sparse memfd that workers count in, and control reads and steers.
   a replacement worker.
 
 Words are written through mappings only: an aligned 64-bit store is never torn.
-Sums are read with ``pread``, because a mapping would give every hole a page.
-What the numbers mean, and when to flip, is decided elsewhere.
+Sums are read with ``pread``: a mapping would give every hole a page. What the
+numbers mean, and when to flip, is decided elsewhere.
 """
 
 import mmap
@@ -214,9 +214,8 @@ class ControlSlab:
         return self._sum(_region_service(slot) + layout.RS_LATE, 1)[0]
 
     def _sum(self, offset: int, count: int) -> list[int]:
-        # All words of one read are added at once, as the digits of one large
-        # integer in base 2^64: no sum comes near 2^64, so nothing carries over.
-        # 1.9 ms for a whole cell of four workers; word by word it was 3.6 ms.
+        # All words of a read are added at once, as the digits of a large integer in
+        # base 2^64: no sum comes near it. Half the time of adding word by word.
         if self.workers == 1:
             return _read(self.fd, layout.region_base(0) + offset, count).tolist()
         total = 0
@@ -325,6 +324,10 @@ class ControlSlab:
         """Let completions of epochs before ``epoch`` count as late."""
         self._services[slot * layout.SERVICE_WORDS + layout.S_FLOOR] = epoch
         _fence()
+
+    def set_slow(self, slot: int, bucket: int) -> None:
+        """Say from which latency bucket on an answer is slow; 0: none is."""
+        self._services[slot * layout.SERVICE_WORDS + layout.S_SLOW] = bucket
 
     def zero_bank(self, cells: Iterable[int], epoch: int) -> None:
         """Zero an epoch's bank of ``cells`` in all regions; the floor is set first."""

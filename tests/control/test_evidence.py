@@ -7,7 +7,9 @@ import pytest
 from proxy.analysis.values import ALL_ROUTES, Evidence
 from proxy.control.allocation import ARM_CONTROL
 from proxy.control.evidence import Roles, Units, gather
+from proxy.model.buckets import lower_edge_us
 from proxy.model.judging import Slo
+from proxy.rollout.events import Command, Verb
 from proxy.telemetry import layout
 from tests.support.control_room import BASE, ControlRoom
 
@@ -108,3 +110,22 @@ def test_a_busy_unit_is_a_part_of_the_traffic(tmp_path: Path) -> None:
     share = units.share(room.governor.slab, cell, 50)
 
     assert share == pytest.approx(0.5)
+
+
+def test_workers_are_told_what_is_slow(tmp_path: Path) -> None:
+    """Stable's p99 of late: a unit whose answer takes longer is silent for a while."""
+    room = ControlRoom(tmp_path)
+    room.begin()
+    start = Command(Verb.START, "ann")
+    room.governor.order(room.governor.steward("shop"), start)
+    word = layout.service_base(room.slot()) + layout.S_SLOW
+    assert room.workers[0].shared[word] == 0
+
+    for _ in range(8):
+        room.serve("stable", 95, latency_us=10_000)
+        room.serve("stable", 5, latency_us=80_000)
+        room.serve("canary", 20, latency_us=300_000)
+        room.second()
+
+    slow_us = lower_edge_us(room.workers[0].shared[word])
+    assert 80_000 <= slow_us <= 80_000 * 1.04

@@ -3,6 +3,7 @@
 import asyncio
 import re
 
+from proxy.model.buckets import bucket_of
 from proxy.model.witnesses import FAILED_AGAIN_S, WITNESS_AGAIN_S
 from proxy.routing.buckets import bucket_of_unit, salt_prefix
 from proxy.routing.decide import UNIT_BYTES_MAX
@@ -16,6 +17,8 @@ from tests.support.wire import dial, fetch, get
 UNIT = [{"header": "x-user-id"}]
 COOKIE = [{"cookie": "headgate_id", "issue": True, "max_age_s": 86400}]
 HALF = 50_000
+SLOW_S = 0.1
+"""How long a slow answer takes; half of it is said to be slow."""
 
 
 async def who(call: Call) -> None:
@@ -23,9 +26,9 @@ async def who(call: Call) -> None:
     await call.reply(b"ok", "Cache-Control: public, max-age=60", "ETag: 1")
 
 
-def by(user: int | str) -> bytes:
+def by(user: int | str, path: str = "/") -> bytes:
     """Return a request of a user."""
-    return get("/", f"X-User-Id: {user}")
+    return get(path, f"X-User-Id: {user}")
 
 
 def bucket(service: Service, user: int | str) -> int:
@@ -238,6 +241,35 @@ async def test_a_unit_that_failed_is_silent_for_a_minute(stage: Stage) -> None:
     )
     ahead = FAILED_AGAIN_S - WITNESS_AGAIN_S
     assert ahead - 5 <= (broken - whole) & 0xFFFF <= ahead + 5
+
+
+async def test_a_unit_that_was_slow_is_silent_for_a_minute(stage: Stage) -> None:
+    """Slow is what control says: from a latency on, and nobody before it says so."""
+
+    async def partly(call: Call) -> None:
+        if b"/slow" in call.request.head:
+            await asyncio.sleep(SLOW_S)
+        await call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async with ScriptedOrigin(partly) as stable, ScriptedOrigin(who) as canary:
+        service = await stage.serve({"stable": [stable], "canary": [canary]}, unit=UNIT)
+        service.weight(1)
+        async with dial(stage.port) as wire:
+            await wire.ask(by("early", "/slow"))
+            control = stage.plane.control
+            control.set_slow(service.entry["slot"], bucket_of(int(SLOW_S / 2 * 1e6)))
+            await wire.ask(by("quick"))
+            await wire.ask(by("slow", "/slow"))
+        await service.counts("stable", {200: 3})
+
+    view = WorkerSlab(stage.plane.control.fd, 0)
+    first = view.seen_base(service.entry["versions"][0]["seen"])
+    early, quick, slow = (
+        view.seen[first + bucket(service, name)] for name in ("early", "quick", "slow")
+    )
+    ahead = FAILED_AGAIN_S - WITNESS_AGAIN_S
+    assert (quick - early) & 0xFFFF <= 5
+    assert ahead - 5 <= (slow - quick) & 0xFFFF <= ahead + 5
 
 
 async def test_a_unit_that_comes_back_is_noticed(stage: Stage) -> None:

@@ -17,10 +17,21 @@ def test_a_unit_that_failed_is_silent_for_a_minute() -> None:
     """A client whose every request fails would speak against its version each time."""
     heard = Witnesses()
     heard.hear("ann", 0)
-    heard.failed("ann", 200, 1)
+    heard.ended("ann", 200, 1)
     assert heard.hear("ann", 10)
 
-    heard.failed("ann", 404, 11)
+    heard.ended("ann", 404, 11)
 
     assert not heard.hear("ann", 70)
     assert heard.hear("ann", 71)
+
+
+def test_a_unit_that_was_slow_is_silent_for_a_minute() -> None:
+    """Whoever is slow by themselves is one witness of it, and not many."""
+    heard = Witnesses()
+    heard.hear("ann", 0)
+
+    heard.ended("ann", 200, 1, slow=True)
+
+    assert not heard.hear("ann", 60)
+    assert heard.hear("ann", 61)
