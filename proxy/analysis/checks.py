@@ -45,8 +45,9 @@ WARMUP_RATE_RATIO = 2.0
 WARMUP_RATE_DELTA = 0.05
 """While caches are cold: twice stable's rate and five points."""
 
-CAP_RATE = 3.5
-"""Nats that one block may give for a rate: no single second decides."""
+CAP_RATE = 4.0
+"""Nats that one block may give for a rate: no single second decides. Two do at the
+start of a rollout, and three at any time."""
 CAP_TIME = 2.0
 """The same for times."""
 CAP_STALL = 1.0

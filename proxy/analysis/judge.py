@@ -31,7 +31,7 @@ from proxy.analysis.blocks import (
     staked,
     thresholds_of,
 )
-from proxy.analysis.checks import Check, checks_of, gross
+from proxy.analysis.checks import Check, checks_of, gross, slo_id
 from proxy.analysis.findings import (
     SUSPICION_BEYOND,
     SUSPICION_WORSE,
@@ -48,7 +48,14 @@ from proxy.analysis.samples import Samples, finished
 from proxy.analysis.values import ALL_ROUTES, Evidence
 from proxy.analysis.verdict import Keys, Progress, settle
 from proxy.model.judge_state import JudgeState, TimesState
-from proxy.model.judging import LATENCY, Judgement, JudgePlan, Safety, SloJudgement
+from proxy.model.judging import (
+    LATENCY,
+    ROUTE_EACH,
+    Judgement,
+    JudgePlan,
+    Safety,
+    SloJudgement,
+)
 from proxy.model.vocabulary import Reason
 
 STAKE_WARM = 0.60
@@ -65,6 +72,7 @@ RATE_S = 10.0
 PASS_REQUESTS_MIN = 10
 """No step passes on fewer, whatever ``min_requests`` says: an error in three
 requests is nothing, and neither is none."""
+EACH_END = f"@{ROUTE_EACH}"
 HURRY_S = 10.0
 """A step takes at least so long, also when no harm is proven."""
 
@@ -87,7 +95,13 @@ def judge(
 
     ``step`` counts from 1; ages are judged seconds; ``dt_s`` is how long the
     evidence took to come, also while the judged clocks stand still.
+
+    Raises:
+        ValueError: the evidence has nothing under ``ALL_ROUTES``.
     """
+    if ALL_ROUTES not in evidence.routes:
+        known = ", ".join(map(repr, evidence.routes)) or "nothing"
+        raise ValueError(f"the evidence has {known}, expected ALL_ROUTES, the key ''")
     routes = tuple(sorted(evidence.routes))
     warm = rollout_age_s >= plan.warmup_s
     usual = checks_of(plan.slos, routes)
@@ -344,7 +358,7 @@ def _judgement(
         baseline=evidence.baseline,
         hold=_hold(plan, state, noisy=keys.noisy),
         together=next((pair.check.id for pair in pairs if both_break(pair)), ""),
-        blind=_blind(pairs, evidence),
+        blind=_blind(plan, pairs, evidence),
         unsafe=unsafe,
         hurried=_hurried(plan, pairs, step_age_s),
     )
@@ -407,15 +421,20 @@ def _hold(
     return None
 
 
-def _blind(pairs: list[Pair], evidence: Evidence) -> str:
+def _blind(plan: JudgePlan, pairs: list[Pair], evidence: Evidence) -> str:
     """
-    Return the id of an SLO over all requests that has nothing to look at, or "".
+    Return the id of an SLO that has nothing to look at, or "".
 
-    A canary that answers nothing has no latency; that is no success.
+    A canary that answers nothing has no latency; that is no success. Of the
+    routes of ``each`` only those are asked that somebody asks for.
     """
+    each = {pair.check.id for pair in pairs if pair.check.id.endswith(EACH_END)}
+    for slo in plan.slos:
+        if slo.route == ROUTE_EACH and slo_id(slo) not in each:
+            return slo_id(slo)
     for pair in pairs:
         compared = pair.check.absolute is None
-        if pair.check.route != ALL_ROUTES or (compared and not evidence.baseline):
+        if pair.check.id in each or (compared and not evidence.baseline):
             continue
         canary, stable = pair.state.step[1], pair.state.step[3]
         if canary <= 0 or (compared and stable <= 0):

@@ -28,6 +28,8 @@ def until_told(
     pairs: Sequence[Pair], keys: tuple[float, float], plan: JudgePlan
 ) -> int:
     """Return about how many canary requests prove the strongest suspicion, if true."""
+    if not pairs:
+        return plan.min_requests
     top = strongest(pairs, plan.alpha, plan.alpha_tolerance)
     k_c, n_c, k_b, n_b, k_t, n_t = (max(one, 0) for one in top.state.step)
     if not n_c or not n_b or not n_t:

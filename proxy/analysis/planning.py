@@ -119,8 +119,6 @@ def _target(slo: Slo) -> float | None:
 def why_undecidable(slo: Slo) -> str:
     """Return why no evidence could ever break the limit, or ``""`` if some could."""
     timed = slo.metric in {LATENCY, TTFB}
-    if timed and (slo.quantile is None or not 0.0 < slo.quantile < 1.0):
-        return f"quantile {slo.quantile} has no value, expected between 0 and 1"
     if slo.max is not None:
         return _why_absolute(slo.max, timed=timed)
     if not timed and (slo.max_delta or 0.0) >= 1.0:

@@ -12,6 +12,9 @@ from math import ceil
 from proxy.model.judging import Judgement, SloJudgement
 from proxy.model.vocabulary import Reason, Verdict
 
+DAY_S = 86_400
+"""Nobody plans with more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -164,11 +167,20 @@ def _seconds(wait_s: float) -> str:
     whole = ceil(wait_s)
     if whole < 120:  # noqa: PLR2004 - two minutes still read well in seconds
         return f"{whole} s"
+    if whole > DAY_S:
+        return "more than a day"
     return f"{ceil(whole / 60)} min"
 
 
 def violation_of(finding: SloJudgement) -> str:
     """Return the sentence for an SLO that is proven broken."""
+    if finding.canary is None:
+        return (
+            f"{_named(finding)} is violated: canary requests wait longer than that"
+            f" for an answer, and none was answered; stable"
+            f" {_value(finding, finding.stable)} over"
+            f" {finding.requests.canary} canary requests in this step"
+        )
     return (
         f"{_named(finding)} is violated: {_figure(finding)}; canary"
         f" {_value(finding, finding.canary)}, stable {_value(finding, finding.stable)}"

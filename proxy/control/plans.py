@@ -202,20 +202,23 @@ def _guards(rollout: RolloutSettings) -> Iterator[Slo]:
 
 def _split_slo(slo: SloSettings) -> Iterator[Slo]:
     """Yield the absolute and the relative limit of an SLO, whichever it has."""
-    shared = Slo(
-        metric=slo.metric,
-        quantile=slo.quantile,
-        # The usual codes are not part of an SLO's id.
-        codes=() if slo.codes == USUAL_CODES else slo.codes,
-        route=slo.route or ROUTE_ALL,
-        only=slo.only,
-    )
+    limits: list[dict[str, float | None]] = []
     if slo.min_ratio is not None:
-        yield replace(shared, min_ratio=slo.min_ratio)
+        limits.append({"min_ratio": slo.min_ratio})
     if slo.max is not None:
-        yield replace(shared, max=slo.max)
+        limits.append({"max": slo.max})
     if slo.max_ratio is not None or slo.max_delta is not None:
-        yield replace(shared, max_ratio=slo.max_ratio, max_delta=slo.max_delta)
+        limits.append({"max_ratio": slo.max_ratio, "max_delta": slo.max_delta})
+    for limit in limits:
+        yield Slo(
+            metric=slo.metric,
+            quantile=slo.quantile,
+            # The usual codes are not part of an SLO's id.
+            codes=() if slo.codes == USUAL_CODES else slo.codes,
+            route=slo.route or ROUTE_ALL,
+            only=slo.only,
+            **limit,
+        )
 
 
 def _external(rollout: RolloutSettings) -> tuple[ExternalMetric, ...]:

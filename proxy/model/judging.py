@@ -3,11 +3,14 @@ What is asked of a canary, and what was found: values shared by analysis and rol
 
 ``JudgePlan`` is the question (made from the settings, kept with the rollout it
 was started with), ``Judgement`` the answer of one tick. What the judge keeps
-between ticks is in ``proxy.model.judge_state``. No behaviour here.
+between ticks is in ``proxy.model.judge_state``. No behaviour here, but that a
+question without sense cannot be asked.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 
 from proxy.model.vocabulary import Reason, Verdict
 
@@ -22,6 +25,9 @@ PAIR_METRICS = (MISMATCH_RATE, LATENCY_RATIO)
 
 MEASURED = frozenset({LATENCY, TTFB, ERROR_RATE, CLIENT_ERROR_RATE})
 """Metrics with places of their own in the evidence; others are named counters."""
+
+CODES = re.compile("[1-5](xx|[0-9][0-9])")
+"""What may stand for status codes: ``404``, or ``5xx`` for all from 500 to 599."""
 
 ROUTE_ALL = "all"
 """An SLO over every request of the service."""
@@ -48,6 +54,9 @@ class Slo:
     stable × ratio + delta (ratio 1 and delta 0 where absent); ``min_ratio`` is
     for rates of which lower is worse. Seconds for latencies, fractions for
     rates. Exactly one of the three kinds is set.
+
+    Raises:
+        ValueError: it asks for nothing that could be judged.
     """
 
     metric: str
@@ -69,6 +78,43 @@ class Slo:
     only: bool = False
     """A latency ratio protects its own quantile only, not p50 and p90 too."""
 
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning."""
+        why = _why_no_kind(self) or _why_no_figure(self)
+        if why:
+            raise ValueError(f"SLO {self.metric}: {why}")
+
+
+def _why_no_kind(slo: Slo) -> str:
+    """Return what is wrong with the limits, or ``""``."""
+    relative = slo.max_ratio is not None or slo.max_delta is not None
+    kinds = (slo.max is not None) + relative + (slo.min_ratio is not None)
+    if kinds != 1:
+        return (
+            "expected exactly one of max, max_ratio with or without max_delta,"
+            f" and min_ratio, got {kinds}"
+        )
+    if slo.min_ratio is not None and slo.metric in MEASURED:
+        return "min_ratio is for named counters, of which fewer are worse"
+    for name in ("max", "max_ratio", "max_delta", "min_ratio"):
+        limit = getattr(slo, name)
+        if limit is not None and not 0.0 <= limit < inf:
+            return f"{name} is {limit}, expected a number from 0"
+    return ""
+
+
+def _why_no_figure(slo: Slo) -> str:
+    """Return what is wrong with quantile and codes, or ``""``."""
+    timed = slo.metric in {LATENCY, TTFB}
+    if timed and (slo.quantile is None or not 0.0 < slo.quantile < 1.0):
+        return f"quantile is {slo.quantile}, expected a number between 0 and 1"
+    if slo.metric in MEASURED and not timed and slo.quantile is not None:
+        return "a rate has no quantile"
+    for code in slo.codes:
+        if str(code) != code or not CODES.fullmatch(code):
+            return f"codes has {code!r}, expected a tuple of texts like 5xx or 404"
+    return ""
+
 
 DEFAULT_GUARD = Slo(CLIENT_ERROR_RATE, max_delta=0.02)
 """On without being named: a canary that answers 404 to everyone is not healthy."""
@@ -87,7 +133,12 @@ class FailFast:
 
 @dataclass(frozen=True, slots=True)
 class JudgePlan:
-    """The question that ``analysis.judge`` answers for one step."""
+    """
+    The question that ``analysis.judge`` answers for one step.
+
+    Raises:
+        ValueError: an alpha is no chance between 0 and 1.
+    """
 
     slos: tuple[Slo, ...]
     """SLOs and guards, in the file's order, the default guard included."""
@@ -109,6 +160,14 @@ class JudgePlan:
     """What proof of no harm is good for."""
     next_share: float = 1.0
     """The canary's part of the traffic in the next step, 0 to 1; for safety only."""
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning; any sequence of SLOs will do."""
+        for name in ("alpha", "alpha_tolerance"):
+            chance = getattr(self, name)
+            if not 0.0 < chance < 1.0:
+                raise ValueError(f"{name} is {chance}, expected between 0 and 1")
+        object.__setattr__(self, "slos", tuple(self.slos))
 
 
 @dataclass(frozen=True, slots=True)

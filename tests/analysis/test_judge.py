@@ -8,11 +8,14 @@ import pytest
 
 from proxy.analysis import (
     DEFAULT_GUARD,
+    Evidence,
     JudgePlan,
+    JudgeState,
     RouteEvidence,
     Safety,
     Slo,
     Window,
+    judge,
 )
 from proxy.model.vocabulary import Reason, Verdict
 from tests.support.samples import Trial, drawn, errors, window
@@ -309,6 +312,73 @@ def test_a_canary_without_good_answers_has_no_latency() -> None:
 
     assert trial.last.verdict is Verdict.UNDECIDED
     assert "latency-p99-ratio has no answers to look at" in trial.last.message
+
+
+@pytest.mark.parametrize("route", ["POST /orders", "each"])
+def test_a_route_that_nobody_asks_for_does_not_pass(route: str) -> None:
+    """Its SLO says what it waits for; no traffic is not success."""
+    slo = Slo("error_rate", max_ratio=1.25, max_delta=0.0005, route=route)
+    trial = Trial(JudgePlan((slo, DEFAULT_GUARD), warmup_s=0.0, min_duration_s=0.0))
+    for _ in range(30):
+        trial.second(errors(10, 0), errors(40, 0))
+    waiting = trial.last
+    quiet = {"GET /": RouteEvidence(errors(40, 0), errors(10, 0))}
+    asked = {"POST /orders": RouteEvidence(errors(40, 0), errors(10, 0)), **quiet}
+
+    trial.second(errors(10, 0), errors(40, 0), routes=asked)
+
+    assert waiting.verdict is Verdict.UNDECIDED
+    assert f"error_rate-ratio@{route} has no answers to look at" in waiting.message
+    assert trial.last.verdict is Verdict.PASS
+
+
+def test_a_plan_without_slos_waits_for_time_and_requests() -> None:
+    """As where external metrics alone decide; nothing breaks."""
+    trial = Trial(JudgePlan((), warmup_s=0.0, min_duration_s=10.0))
+
+    passed = run(trial, lambda t, _: t.second(errors(10, 0), errors(40, 0)), seconds=20)
+
+    assert (verdict(trial), passed) == (Verdict.PASS, 10)
+
+
+def test_evidence_without_all_requests_is_refused() -> None:
+    """The key of all requests is not the word that an SLO has for them."""
+    arms = RouteEvidence(errors(40, 0), errors(10, 0))
+
+    with pytest.raises(ValueError, match="expected ALL_ROUTES"):
+        judge(
+            PLAN,
+            JudgeState(),
+            Evidence(1, {"all": arms}),
+            step=1,
+            step_age_s=1.0,
+            rollout_age_s=1.0,
+        )
+
+
+def test_a_canary_that_never_answered_is_told_without_a_ratio() -> None:
+    """All that is known of it is that its requests wait for longer."""
+    plan = JudgePlan((Slo("latency", quantile=0.5, max_ratio=1.1),), warmup_s=0.0)
+    trial = Trial(plan)
+    random = seeded(1)
+    for _ in range(12):
+        trial.second(Window(), drawn(random, 40))
+    older: dict[int, int] = {}
+    for waited_s in range(1, 40):
+        waits_ms = [1000.0 * one for one in range(1, waited_s + 1)] * 2
+        ages = dict(window(codes={}, ages_ms=waits_ms).ages)
+        change = {
+            bucket: ages.get(bucket, 0) - older.get(bucket, 0)
+            for bucket in {*ages, *older}
+        }
+        trial.second(Window(ages=change), drawn(random, 40))
+        older = ages
+        if trial.last.verdict is Verdict.FAIL:
+            break
+
+    assert verdict(trial) is Verdict.FAIL
+    assert "none was answered" in message(trial)
+    assert "ratio" not in message(trial).replace("latency-p50-ratio", "")
 
 
 def test_nothing_passes_while_the_canary_warms_up() -> None:
