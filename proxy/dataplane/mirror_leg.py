@@ -279,8 +279,9 @@ class MirrorLeg:
             self._count(response, now_s)
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
-            if reusable and not response.close:
-                upstream.release(worker.now_s)
+            if reusable and not response.close and upstream.usable:
+                upstream.leg = None
+                upstream.pool.give_back(upstream, worker.now_s)
             else:
                 upstream.close()
         self._pool.active -= 1

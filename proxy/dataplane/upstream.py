@@ -119,12 +119,6 @@ class Upstream(asyncio.BufferedProtocol):
         if self.leg is not None:
             self.leg.upstream_ready()
 
-    def release(self, now_s: float) -> None:
-        """Let go of the leg after a clean answer and wait in the pool."""
-        self.leg = None
-        if self.usable:
-            self.pool.give_back(self, now_s)
-
     def close(self) -> None:
         """Let go of the leg and end the connection, dropping unsent bytes."""
         self.leg = None

@@ -56,6 +56,9 @@ WATCHED_ALWAYS: Final = frozenset(
 )
 """Fields the data plane itself reads, beside those a table names."""
 
+REPEATED: Final = frozenset({b"accept"})
+"""Watched fields whose lines repeat themselves; units are different for everybody."""
+
 COMMON_METHODS: Final = frozenset(
     {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"}
 )
@@ -379,7 +382,8 @@ class RequestParser:
             kind = steering.look_alike(lower, self._kinds)
         if kind is None:
             return None
-        facts = (kind, lower, kind != WATCH and lower not in fields.CHANGING)
+        lasting = lower not in fields.CHANGING and (kind != WATCH or lower in REPEATED)
+        facts = (kind, lower, lasting)
         if len(name) <= fields.NAME_BYTES_MAX:
             if len(self._names) >= fields.NAMES_MAX:
                 self._names.clear()
