@@ -14,9 +14,9 @@ from proxy.parallel.rules import Forest, Rules, Tolerance, is_name
 from proxy.parallel.values import Kind
 from proxy.parallel.walk import Walk
 
-LOOKS_MAX = 8.0
+LOOKS_MAX = 14.0
 """Comparing two documents, in times of parsing both and looking at each value: 3 to 5
-were seen, which is 5 to 6 ms."""
+were seen, which is 5 to 6 ms, and 9 where branches are measured beside other work."""
 
 leaves = st.one_of(
     st.none(),
