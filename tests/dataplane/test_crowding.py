@@ -5,7 +5,13 @@ import resource
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import (
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 
 from proxy.model.vocabulary import Rejection
 from proxy.telemetry import layout
@@ -122,7 +128,8 @@ async def test_a_flood_over_the_limit_is_reset_unheard() -> None:
             await eventually(lambda: plane.control.region_word(0, rejected) >= 299)
             ends = [await asyncio.to_thread(end_of, one) for one in flood[1:]]
 
-    assert ends.count("reset") >= 1
+    lost = 300 - len(flood)  # reset before their connect returned
+    assert ends.count("reset") + lost >= 1
     assert ends.count("told") >= 200
 
 
@@ -131,12 +138,14 @@ async def test_a_flood_over_the_limit_is_reset_unheard() -> None:
 
 @contextmanager
 def many(port: int, count: int) -> Iterator[list[socket.socket]]:
-    """Open so many connections."""
+    """Open so many connections; those that are reset meanwhile are left out."""
     with ExitStack() as stack:
-        yield [
-            stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
-            for _ in range(count)
-        ]
+        opened = []
+        for _ in range(count):
+            with suppress(ConnectionResetError):
+                sock = socket.create_connection(("127.0.0.1", port), 10)
+                opened.append(stack.enter_context(sock))
+        yield opened
 
 
 def end_of(one: socket.socket) -> str:
