@@ -6,8 +6,7 @@ The slab: one sparse memfd that workers count in, and control reads and steers.
 - ``WorkerSlab``: memoryviews over a worker's own region (the hot path indexes
   them directly: 0.08 µs an increment), the header and weights, the seen tables;
 - ``ControlSlab``: sums over all regions, and the only writer of weights;
-- ``SupervisorSlab``: the tree's state, heartbeats, and a region made ready for
-  a replacement worker.
+- ``SupervisorSlab``: the tree's state, heartbeats, and regions made ready anew.
 
 Words are written through mappings only: an aligned 64-bit store is never torn.
 Sums are read with ``pread``: a mapping would give every hole a page. What the
