@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
 from proxy.control import chain
 from proxy.errors import StoreConflictError, StoreError
@@ -304,10 +304,15 @@ def _text_of(document: object) -> str:
     Return a document as JSON; ValueError for what JSON has no number for.
 
     Saved once a second for every rollout, so compiled code writes it, in a
-    quarter of the time; the standard library then has the word where something
-    looks like a number that is none.
+    quarter of the time. The standard library has the word where something looks
+    like a number that is none, and where a text has half a character (a lone
+    surrogate, which it escapes): one service's text must not keep all from being
+    saved.
     """
-    text = to_json(document, inf_nan_mode="constants").decode()
+    try:
+        text = to_json(document, inf_nan_mode="constants").decode()
+    except PydanticSerializationError:
+        return _dump(encode(document))
     if "Infinity" in text or "NaN" in text:
         return _dump(encode(document))
     return text

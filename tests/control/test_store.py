@@ -270,6 +270,16 @@ def test_documents_hold_no_infinity(store: SqliteStore) -> None:
     assert store.load() == {}
 
 
+def test_half_a_character_is_kept_as_it_came(store: SqliteStore) -> None:
+    """JSON can write a lone surrogate, so a reason may hold one; all else is saved."""
+    store.save([Change("a", 0, {"why": "\ud800"}), Change("b", 0, {"n": 1})])
+
+    saved = store.load()
+
+    assert saved["a"].document == {"why": "\ud800"}
+    assert saved["b"].document == {"n": 1}
+
+
 def _damage(path: Path, how: str) -> None:
     size = path.stat().st_size
     if how == "truncate":
