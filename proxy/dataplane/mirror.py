@@ -186,6 +186,9 @@ def _copies(
     )
     legs.insert(int(chance.random() * 2), again)
     exchange.worker.words[service.mirror_cell + C_PAIRS + PairOutcome.SECOND] += 1
-    if share_of(service.shares.row, candidate.index) > 0:
+    shares = service.shares
+    if shares.epoch != exchange.epoch:  # an override was routed without them
+        shares = service.read_shares(exchange.worker.shared, exchange.epoch)
+    if share_of(shares.row, candidate.index) > 0:
         legs.append(ComparedLeg(exchange, candidate, rule, None, counted=False))
     return legs
