@@ -149,15 +149,20 @@ async def _read(request: web.Request) -> bytes:
 
 
 def _parse(raw: bytes) -> object:
-    """Parse strict JSON: UTF-8, no NaN, no member twice."""
+    """Parse strict JSON: UTF-8, no NaN, no member twice, no half a character."""
     try:
-        return json.loads(
+        document = json.loads(
             raw.decode("utf-8"),
             object_pairs_hook=_unique,
             parse_constant=_no_constant,
         )
+        # An escaped surrogate without its other half: no answer could repeat it.
+        json.dumps(document, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
         _refuse(f"the body is not UTF-8 at byte {error.start}")
+    except UnicodeEncodeError as error:
+        half = ascii(error.object[error.start])
+        _refuse(f"the body holds half a character ({half}), expected whole ones")
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
         _refuse(f"the body is not JSON at {where}: {error.msg.lower()}")
@@ -165,6 +170,7 @@ def _parse(raw: bytes) -> object:
         _refuse("the body is nested too deeply")
     except ValueError as error:  # an integer with more digits than Python reads
         _refuse(f"the body holds a number that cannot be read: {error}")
+    return document
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -50,6 +50,7 @@ async def post(api: AdminApi, raw: bytes, kind: str = JSON) -> Answer:
         (b'{"reason": "a", "reason": "b"}', "'reason' is there twice"),
         (b'{"reason": NaN}', "NaN"),
         (b"[" * 60_000, "nested too deeply"),
+        (b'{"reason": "\\ud800"}', "half a character ('\\ud800')"),
         (b'{"reason": ' + b"9" * 5000 + b"}", "number"),
     ],
 )
